@@ -1,0 +1,1 @@
+//! Which target gets the next request: algorithms and health, without I/O.

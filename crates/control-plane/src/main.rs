@@ -1,0 +1,3 @@
+//! The control plane: Admin API, store, stream.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! The data plane: follow the stream, serve traffic.

@@ -1,0 +1,3 @@
+//! The data plane: follow the stream, serve traffic.
+
+fn main() {}

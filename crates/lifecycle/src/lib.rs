@@ -1,0 +1,1 @@
+//! Starting, draining and stopping a process: clock, signals, readiness, tracked tasks.

@@ -1,0 +1,1 @@
+//! Every plugin, one folder each, and the list of them.

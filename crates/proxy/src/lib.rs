@@ -1,0 +1,1 @@
+//! One request, top to bottom: read, route, plugins, balance, forward, answer.

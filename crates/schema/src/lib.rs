@@ -1,0 +1,1 @@
+//! Declare fields once: coerce, validate, default, describe.

@@ -1,0 +1,1 @@
+//! What a data plane serves: entities compiled into one immutable value.

@@ -1,0 +1,1 @@
+//! The store on Postgres and on SQLite, from one text of SQL.

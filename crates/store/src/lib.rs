@@ -1,0 +1,94 @@
+//! What a store promises, and the suite that holds every store to it.
+//!
+//! A store keeps entities as JSON documents beside the keys, references and tags that the database
+//! enforces, and a log of every change. It owns: atomicity of a [`WriteSet`], uniqueness,
+//! referential integrity with its delete rules, the order of revisions. It must not know: what a
+//! service or a route is, HTTP, the stream.
+
+mod error;
+mod query;
+mod write;
+
+#[cfg(feature = "contract")]
+pub mod contract;
+
+use async_trait::async_trait;
+use model::{Cursor, Entity, Transaction};
+use uuid::Uuid;
+
+pub use error::Error;
+pub use query::{ListQuery, Page, TagFilter, TaggedEntity};
+pub use write::{Committed, DeleteRule, Key, Operation, Reference, Row, WriteSet};
+
+/// Where the log stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Head {
+    /// The newest committed revision, in the store's epoch.
+    pub at: Cursor,
+    /// Changes up to and including this revision have been dropped from the log.
+    pub compacted: u64,
+    /// The database's clock, in microseconds since 1970: what `db_update_propagation` is
+    /// measured with.
+    pub now_us: i64,
+}
+
+/// Part of the log, read in one database snapshot.
+#[derive(Clone, Debug)]
+pub struct Log {
+    /// Where the log stood when it was read.
+    pub head: Head,
+    /// The transactions after the asked revision, in order, complete, without a gap. Empty when
+    /// there are none, and when the asked revision is compacted away (`head.compacted` tells).
+    pub transactions: Vec<Transaction>,
+}
+
+/// A store. One value serves a whole process; clones of the `Arc` around it share its pools.
+#[async_trait]
+pub trait Store: Send + Sync + 'static {
+    /// One entity by primary key.
+    async fn get(&self, kind: &str, id: Uuid) -> Result<Option<Entity>, Error>;
+
+    /// One entity by a unique key, as its [`Row`] declared it.
+    async fn find(&self, kind: &str, key: &Key) -> Result<Option<Entity>, Error>;
+
+    /// A page of a collection, in order of the primary key.
+    async fn list(&self, query: &ListQuery) -> Result<Page, Error>;
+
+    /// The tags of all entities, or the entities of one tag: a page after `after`
+    /// (tag, kind, id), in that order.
+    async fn tags(
+        &self,
+        tag: Option<&str>,
+        after: Option<&TaggedEntity>,
+        size: u32,
+    ) -> Result<Vec<TaggedEntity>, Error>;
+
+    /// Entities whose `references` mention `id`: who would be affected by its deletion.
+    async fn referrers(&self, kind: &str, id: Uuid) -> Result<Vec<Entity>, Error>;
+
+    /// Applies all operations, or none, under one new revision, and appends every resulting
+    /// change (cascades included) to the log in the same transaction. A set without operations
+    /// commits nothing and answers the present revision.
+    ///
+    /// Once this returned `Ok`, the write survives a crash. On [`Error::Unavailable`] nothing is
+    /// promised either way; every other error means that nothing was written.
+    async fn write(&self, set: WriteSet) -> Result<Committed, Error>;
+
+    /// Where the log stands.
+    async fn head(&self) -> Result<Head, Error>;
+
+    /// The log after revision `after`, at most about `limit` changes, never a part of a
+    /// transaction.
+    async fn log_after(&self, after: u64, limit: usize) -> Result<Log, Error>;
+
+    /// Every entity at one revision.
+    async fn snapshot(&self) -> Result<(Cursor, Vec<Entity>), Error>;
+
+    /// Waits until the log may have grown beyond `revision`. A hint: it can return early, and
+    /// late when a notification is lost, so a caller waits with a time limit and reads the log
+    /// from its cursor.
+    async fn grown(&self, revision: u64);
+
+    /// Drops changes up to and including `revision` from the log, and remembers that it did.
+    async fn compact(&self, revision: u64) -> Result<(), Error>;
+}

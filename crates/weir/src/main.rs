@@ -1,0 +1,3 @@
+//! Both planes in one process, and the operator's commands.
+
+fn main() {}
