@@ -1,0 +1,201 @@
+//! The settings.
+//!
+//! Names, defaults and meanings are Kong's (`kong.conf.default`) unless the documentation here
+//! says otherwise. Each is read by something: one that nothing reads does not stand here, but in
+//! `kong.rs` if Kong has it.
+
+use std::net::SocketAddr;
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use uuid::Uuid;
+
+use crate::declare::{Default, Program, Setting, settings};
+use crate::fault::{Fault, Origin};
+use crate::load::Reader;
+use crate::syntax::{
+    COUNT, DIRECTORY, MILLISECONDS, OPTIONAL_SECONDS, OPTIONAL_SECRET, OPTIONAL_TEXT,
+    OPTIONAL_UUID, PORT, SECONDS, SECONDS_OR_ZERO, SIZE, SWITCH, Shown, TEXT, WORKERS,
+};
+use crate::values::{
+    DATABASE, DNS_ORDER, Database, DnsOrder, HOST_PORTS, HostPort, LABELS, LISTENERS, LOG_FORMAT,
+    LOG_LEVEL, Listener, LogFormat, LogLevel, REAL_IP_HEADER, RESOLVERS, RESPONSE_HEADERS,
+    ROUTE_MATCH_CALCULATION, ROUTER_FLAVOR, RealIpHeader, ResponseHeaders, RouteMatchCalculation,
+    RouterFlavor, Secret, TRUSTED, Trusted, UPSTREAM_HEADERS,
+};
+
+const CONTROL: &[Program] = &[Program::ControlPlane];
+const DATA: &[Program] = &[Program::DataPlane];
+const BOTH: &[Program] = &[Program::ControlPlane, Program::DataPlane];
+
+settings! {
+    "Process" {
+        /// Where this process keeps what must survive a restart: its node id, the SQLite
+        /// database, the last configuration that a data plane received.
+        data_dir: PathBuf = DIRECTORY, "./weir-data", BOTH;
+        /// Identifies this node in the cluster. Made up at the first start and kept in data_dir
+        /// when not given.
+        node_id: Option<Uuid> = OPTIONAL_UUID, "", BOTH;
+        /// Which log lines are written (to standard error).
+        log_level: LogLevel = LOG_LEVEL, "notice", BOTH;
+        /// How a log line looks. Weir's own.
+        log_format: LogFormat = LOG_FORMAT, "text", BOTH;
+        /// How long requests in progress may take to end after the first signal to stop. Weir's
+        /// own; Kong has it as an option of `kong quit`.
+        drain_timeout: Duration = SECONDS_OR_ZERO, "10", BOTH;
+    }
+
+    "Listeners" {
+        /// Where clients connect.
+        proxy_listen: Vec<Listener> = LISTENERS, "0.0.0.0:8000 reuseport backlog=16384", DATA;
+        /// Where the Admin API listens. Whoever can connect here controls the gateway.
+        admin_listen: Vec<Listener> = LISTENERS, "127.0.0.1:8001 backlog=16384", CONTROL;
+        /// Where /status, /status/ready and /metrics are served.
+        status_listen: Vec<Listener> = LISTENERS, "127.0.0.1:8007", BOTH;
+        /// Where the control plane serves the configuration to data planes. Kong's default is
+        /// every interface, which it can afford because it demands certificates.
+        cluster_listen: Vec<Listener> = LISTENERS, "127.0.0.1:8005" (weir "off"), CONTROL;
+    }
+
+    "Cluster" {
+        /// The control planes that this data plane may follow, any of them at any time.
+        cluster_control_plane: Vec<HostPort> = HOST_PORTS, "127.0.0.1:8005", DATA;
+        /// Labels by which operators know this data plane.
+        cluster_dp_labels: Vec<(String, String)> = LABELS, "", DATA;
+        /// How often a data plane asks for changes while its stream is down, and how often a
+        /// control plane reads what its siblings wrote, should a notification be lost.
+        db_update_frequency: Duration = SECONDS, "5", BOTH;
+        /// How old a change must be before data planes hear of it: the time that a replica of the
+        /// database may lag behind.
+        db_update_propagation: Duration = SECONDS_OR_ZERO, "0", CONTROL;
+        /// How often a data plane compares what it holds with the control plane's digest; 0 is
+        /// never.
+        db_cache_ttl: Duration = SECONDS_OR_ZERO, "0", DATA;
+    }
+
+    "Database" {
+        /// Where entities are kept: one file for one control plane, or a server that several
+        /// share.
+        database: Database = DATABASE, "postgres" (weir "sqlite"), CONTROL;
+        /// Host of the PostgreSQL server.
+        pg_host: String = TEXT, "127.0.0.1", CONTROL;
+        /// Port of the PostgreSQL server.
+        pg_port: u16 = PORT, "5432", CONTROL;
+        /// Name of the database.
+        pg_database: String = TEXT, "kong", CONTROL;
+        /// Schema in the database; the user's search path when not given.
+        pg_schema: Option<String> = OPTIONAL_TEXT, "", CONTROL;
+        /// User of the database.
+        pg_user: String = TEXT, "kong", CONTROL;
+        /// The user's password. Other users of the machine can read flags: better give it in the
+        /// environment or the file.
+        pg_password: Option<Secret> = OPTIONAL_SECRET, "", CONTROL;
+        /// How long connecting and each query may take.
+        pg_timeout: Duration = MILLISECONDS, "5000", CONTROL;
+        /// Whether the connection must be encrypted.
+        pg_ssl: bool = SWITCH, "off", CONTROL;
+        /// Whether the server's certificate is verified (needs pg_ssl).
+        pg_ssl_verify: bool = SWITCH, "off", CONTROL;
+        /// Connections to the server at once; 0 is Weir's choice (16).
+        pg_max_concurrent_queries: u64 = COUNT, "0", CONTROL, alias "pg_pool_size";
+    }
+
+    "Routing" {
+        /// How routes are written and matched.
+        router_flavor: RouterFlavor = ROUTER_FLAVOR, "traditional_compatible", BOTH;
+        /// How the order of routes is calculated: as Kong 3.9 does, or as Kong documents.
+        route_match_calculation: RouteMatchCalculation = ROUTE_MATCH_CALCULATION, "original", DATA;
+    }
+
+    "Clients" {
+        /// Proxies in front of this data plane whose forwarding headers are believed.
+        trusted_ips: Vec<Trusted> = TRUSTED, "", DATA;
+        /// Where a trusted proxy says who the client is.
+        real_ip_header: RealIpHeader = REAL_IP_HEADER, "X-Real-IP", DATA, alias "nginx_proxy_real_ip_header";
+        /// Whether X-Forwarded-For is read from the right to the first address that is not
+        /// trusted, instead of its last address.
+        real_ip_recursive: bool = SWITCH, "off", DATA, alias "nginx_proxy_real_ip_recursive";
+        /// Headers that are added to answers.
+        headers: ResponseHeaders = RESPONSE_HEADERS, "server_tokens, latency_tokens, X-Kong-Request-Id", BOTH;
+        /// Headers that are added to requests to upstreams.
+        headers_upstream: bool = UPSTREAM_HEADERS, "X-Kong-Request-Id", DATA;
+        /// The content type of errors when the client accepts no other.
+        error_default_type: String = TEXT, "text/plain", DATA;
+        /// The largest request body.
+        nginx_http_client_max_body_size: u64 = SIZE, "0", DATA, alias "client_max_body_size";
+        /// How long a client may take to send a request's head.
+        nginx_http_client_header_timeout: Duration = SECONDS, "60", DATA;
+        /// How long a client may pause while it sends a request's body or reads an answer.
+        nginx_http_client_body_timeout: Duration = SECONDS, "60", DATA;
+        /// How long a client's idle connection is kept.
+        nginx_http_keepalive_timeout: Duration = SECONDS, "75", DATA;
+        /// How many requests a client's connection carries before it is closed.
+        nginx_http_keepalive_requests: u64 = COUNT, "10000", DATA;
+        /// The largest body that the Admin API takes.
+        nginx_admin_client_max_body_size: u64 = SIZE, "10m", CONTROL;
+    }
+
+    "Upstreams" {
+        /// Idle connections kept per traffic thread and upstream address; 0 keeps none.
+        upstream_keepalive_pool_size: u64 = COUNT, "512", DATA;
+        /// How many requests a connection to an upstream carries before it is closed; 0 is no
+        /// limit.
+        upstream_keepalive_max_requests: u64 = COUNT, "10000", DATA;
+        /// How long an idle connection to an upstream is kept; 0 is no limit.
+        upstream_keepalive_idle_timeout: Duration = SECONDS_OR_ZERO, "60", DATA;
+    }
+
+    "DNS" {
+        /// Name servers; those of /etc/resolv.conf when not given.
+        dns_resolver: Vec<SocketAddr> = RESOLVERS, "", DATA, alias "resolver_address";
+        /// The file of fixed addresses.
+        dns_hostsfile: PathBuf = DIRECTORY, "/etc/hosts", DATA, alias "resolver_hosts_file";
+        /// The types of records to ask for, in order.
+        dns_order: Vec<DnsOrder> = DNS_ORDER, "LAST,SRV,A,CNAME", DATA;
+        /// How long an answer is used, instead of its own time to live.
+        dns_valid_ttl: Option<Duration> = OPTIONAL_SECONDS, "", DATA, alias "resolver_valid_ttl";
+        /// How long an expired answer is used while name servers fail.
+        dns_stale_ttl: Duration = SECONDS_OR_ZERO, "3600", DATA, alias "resolver_stale_ttl";
+        /// How long a name that does not exist is believed not to.
+        dns_not_found_ttl: Duration = SECONDS_OR_ZERO, "30", DATA;
+        /// How long a failed query is not repeated.
+        dns_error_ttl: Duration = SECONDS_OR_ZERO, "1", DATA, alias "resolver_error_ttl";
+    }
+
+    "Performance" {
+        /// Traffic threads.
+        nginx_main_worker_processes: Option<NonZeroUsize> = WORKERS, "auto", DATA, alias "nginx_worker_processes";
+    }
+}
+
+impl Settings {
+    /// What is wrong with the settings together, each being right alone.
+    pub(crate) fn check(&self, program: Program, faults: &mut Vec<Fault>) {
+        let mut fault = |subject: &str, message: &str| {
+            faults.push(Fault {
+                subject: subject.to_owned(),
+                origin: Origin::Default,
+                message: message.to_owned(),
+            });
+        };
+        if program == Program::DataPlane && self.cluster_control_plane.is_empty() {
+            fault(
+                "cluster_control_plane",
+                "a data plane needs at least one control plane to follow, as HOST:PORT",
+            );
+        }
+        if program == Program::ControlPlane
+            && self.admin_listen.is_empty()
+            && self.cluster_listen.is_empty()
+        {
+            fault(
+                "admin_listen",
+                "a control plane that listens neither for the Admin API nor for data planes (cluster_listen) does nothing",
+            );
+        }
+        if self.pg_ssl_verify && !self.pg_ssl {
+            fault("pg_ssl_verify", "needs pg_ssl = on");
+        }
+    }
+}

@@ -1,0 +1,158 @@
+//! Values that are one word of a few.
+
+use crate::syntax::{Shown, Syntax, invalid, items, shown_list};
+
+/// Declares an enumeration and the syntax that reads it.
+macro_rules! choice {
+    (
+        $(#[doc = $doc:literal])+
+        $name:ident as $syntax:ident {
+            $($(#[doc = $variant_doc:literal])+ $variant:ident = $word:literal,)+
+        }
+    ) => {
+        $(#[doc = $doc])+
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum $name {
+            $($(#[doc = $variant_doc])+ $variant,)+
+        }
+
+        impl $name {
+            /// The word in the file.
+            pub const fn as_str(self) -> &'static str {
+                match self {
+                    $($name::$variant => $word,)+
+                }
+            }
+        }
+
+        impl std::fmt::Display for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str(self.as_str())
+            }
+        }
+
+        impl std::str::FromStr for $name {
+            type Err = String;
+
+            fn from_str(text: &str) -> Result<$name, String> {
+                match text {
+                    $($word => Ok($name::$variant),)+
+                    _ => Err(invalid(text, &[$($word),+].join(", "))),
+                }
+            }
+        }
+
+        pub(crate) const $syntax: Syntax<$name> = Syntax {
+            what: concat!("one of", $(" ", $word),+),
+            parse: |text| text.parse(),
+            show: |value| Shown::Text(value.as_str().to_owned()),
+        };
+    };
+}
+
+choice! {
+    /// Where the control plane keeps entities.
+    Database as DATABASE {
+        /// A file under `data_dir`; one control plane.
+        Sqlite = "sqlite",
+        /// A PostgreSQL server; any number of control planes.
+        Postgres = "postgres",
+    }
+}
+
+choice! {
+    /// Which log lines are written; Kong's levels.
+    LogLevel as LOG_LEVEL {
+        /// Everything.
+        Debug = "debug",
+        /// What Weir and its libraries do.
+        Info = "info",
+        /// What Weir does.
+        Notice = "notice",
+        /// What should be looked at.
+        Warn = "warn",
+        /// What failed.
+        Error = "error",
+        /// As `error`.
+        Crit = "crit",
+        /// As `error`.
+        Alert = "alert",
+        /// As `error`.
+        Emerg = "emerg",
+    }
+}
+
+choice! {
+    /// How a log line looks.
+    LogFormat as LOG_FORMAT {
+        /// For people.
+        Text = "text",
+        /// One JSON object a line.
+        Json = "json",
+    }
+}
+
+choice! {
+    /// How routes are written and matched.
+    RouterFlavor as ROUTER_FLAVOR {
+        /// Fields (hosts, paths…), matched as Kong 3.x does.
+        TraditionalCompatible = "traditional_compatible",
+        /// Fields, matched as Kong 2.x did.
+        Traditional = "traditional",
+        /// Kong's expression language.
+        Expressions = "expressions",
+    }
+}
+
+choice! {
+    /// How the order of routes that match the same request is calculated.
+    RouteMatchCalculation as ROUTE_MATCH_CALCULATION {
+        /// As Kong 3.9 really does.
+        Original = "original",
+        /// As Kong documents.
+        Strict = "strict",
+    }
+}
+
+choice! {
+    /// Where the client's address is read from when a trusted proxy stands in front.
+    RealIpHeader as REAL_IP_HEADER {
+        /// The `X-Real-IP` header.
+        XRealIp = "X-Real-IP",
+        /// The `X-Forwarded-For` header.
+        XForwardedFor = "X-Forwarded-For",
+        /// The PROXY protocol's address.
+        ProxyProtocol = "proxy_protocol",
+    }
+}
+
+choice! {
+    /// A type of DNS record to ask for.
+    DnsOrder as DNS_RECORD {
+        /// The type that answered last time.
+        Last = "LAST",
+        /// Service records.
+        Srv = "SRV",
+        /// IPv4 addresses.
+        A = "A",
+        /// IPv6 addresses.
+        Aaaa = "AAAA",
+        /// Aliases.
+        Cname = "CNAME",
+    }
+}
+
+pub(crate) const DNS_ORDER: Syntax<Vec<DnsOrder>> = Syntax {
+    what: "a list of LAST, SRV, A, AAAA, CNAME",
+    parse: |text| {
+        let order: Vec<DnsOrder> = items(text)
+            .map(|item| (DNS_RECORD.parse)(&item.to_ascii_uppercase()))
+            .collect::<Result<_, _>>()?;
+        if order.is_empty() {
+            Err("must name at least one type of record".to_owned())
+        } else {
+            Ok(order)
+        }
+    },
+    show: |value| shown_list(value),
+};

@@ -1,0 +1,23 @@
+//! The types of values.
+
+mod choice;
+mod headers;
+mod listener;
+mod secret;
+mod trusted;
+
+pub use choice::{
+    Database, DnsOrder, LogFormat, LogLevel, RealIpHeader, RouteMatchCalculation, RouterFlavor,
+};
+pub use headers::ResponseHeaders;
+pub use listener::{HostPort, Listener};
+pub use secret::Secret;
+pub use trusted::Trusted;
+
+pub(crate) use choice::{
+    DATABASE, DNS_ORDER, LOG_FORMAT, LOG_LEVEL, REAL_IP_HEADER, ROUTE_MATCH_CALCULATION,
+    ROUTER_FLAVOR,
+};
+pub(crate) use headers::{RESPONSE_HEADERS, UPSTREAM_HEADERS};
+pub(crate) use listener::{HOST_PORTS, LABELS, LISTENERS, RESOLVERS};
+pub(crate) use trusted::TRUSTED;
