@@ -1,0 +1,1 @@
+//! A declaration in the shape of Kong's `/schemas` answers.

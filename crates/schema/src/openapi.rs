@@ -1,0 +1,1 @@
+//! A declaration as a schema component of OpenAPI 3.1.
