@@ -89,6 +89,7 @@ pub struct Entity {
     pub id: Uuid,
     /// Its canonical JSON.
     pub body: Arc<str>,
-    /// The revision that wrote it last.
-    pub revision: u64,
+    /// Names this version of it: every write gives it another, never used before in this store.
+    /// Not a revision: a writer knows the version that it writes before it knows the revision.
+    pub version: u64,
 }

@@ -89,6 +89,18 @@ pub trait Store: Send + Sync + 'static {
     /// from its cursor.
     async fn grown(&self, revision: u64);
 
-    /// Drops changes up to and including `revision` from the log, and remembers that it did.
+    /// Drops changes up to and including `revision` from the log, and remembers that it did. The
+    /// newest revision stays, whatever is asked.
     async fn compact(&self, revision: u64) -> Result<(), Error>;
+
+    /// The newest revision that was committed at or before `time_us` (microseconds since 1970, by
+    /// the database's clock): what a log that is kept for some time is compacted to. The
+    /// compacted revision when the log does not reach back so far.
+    async fn revision_at(&self, time_us: i64) -> Result<u64, Error>;
+
+    /// Begins a new history when somebody has seen `seen` and the store, in the same epoch, does
+    /// not reach it any more: its database was restored from a backup or failed over to a standby
+    /// that lagged. Does nothing when the store reaches `seen` or has another epoch already, so
+    /// any number of witnesses can report. Answers where the store stands.
+    async fn renew_epoch(&self, seen: Cursor) -> Result<Cursor, Error>;
 }

@@ -59,13 +59,13 @@ pub struct Row {
 pub enum Operation {
     /// A new entity; [`crate::Error::Exists`] when its primary key is taken.
     Insert(Row),
-    /// A new version of an entity that the writer has read at `expected`
-    /// ([`model::Entity::revision`]); [`crate::Error::Conflict`] when it is not that version any
-    /// more.
+    /// A new version of an entity that the writer has read at version `expected`
+    /// ([`model::Entity::version`]); [`crate::Error::Conflict`] when it was not that version any
+    /// more before this set, or is gone.
     Update {
         /// The new version.
         row: Row,
-        /// The revision of the version that it was made from.
+        /// The version that it was made from.
         expected: u64,
     },
     /// A new entity, or a new version of whatever is there.
