@@ -1,1 +1,18 @@
 //! Everything that goes out to targets: resolve, connect, pool, probe.
+//!
+//! Owns: the sockets to upstreams, how they are secured, which of them may be used again, DNS and active health
+//! checks. It must not know: requests and routes (the proxy speaks over the connections made here), where the
+//! configuration comes from.
+#![forbid(unsafe_code)]
+
+mod connect;
+mod pool;
+mod stream;
+mod tls;
+
+pub use connect::{ConnectError, connect};
+pub use pool::{Key, Pool, PoolLimits, Pooled};
+pub use stream::Stream;
+pub use tls::{
+    Profile, Secured, Settings as TlsSettings, SettingsError as TlsSettingsError, Trust,
+};
