@@ -1,0 +1,54 @@
+//! What this process takes of the machine, as Linux tells.
+
+use std::fs;
+
+use telemetry::build_info;
+use telemetry::metrics::{Kind, Registry};
+
+/// Resident memory of this process in bytes; 0 where the system does not tell.
+pub fn resident_memory() -> u64 {
+    // Pages: total, resident, shared… Linux has 4 KiB pages on the machines we build for.
+    let statm = fs::read_to_string("/proc/self/statm").unwrap_or_default();
+    statm.split_whitespace().nth(1).and_then(|pages| pages.parse::<u64>().ok()).unwrap_or(0) * 4096
+}
+
+/// The machine's memory in bytes; 0 where the system does not tell.
+pub fn total_memory() -> u64 {
+    let meminfo = fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let line = meminfo.lines().find_map(|line| line.strip_prefix("MemTotal:"));
+    let kib = line.and_then(|line| line.trim().strip_suffix("kB"));
+    kib.and_then(|kib| kib.trim().parse::<u64>().ok()).unwrap_or(0) * 1024
+}
+
+/// The figures that Prometheus's client libraries give for every process, and the build.
+pub(crate) fn register(metrics: &Registry) {
+    metrics.collect(|text| {
+        text.family(
+            "weir_build_info",
+            Kind::Gauge,
+            "Weir's version, and the version of Kong that it answers as",
+        );
+        let labels = [("version", build_info::VERSION), ("kong_version", build_info::KONG_VERSION)];
+        text.whole("weir_build_info", &labels, 1);
+        text.family("process_resident_memory_bytes", Kind::Gauge, "Resident memory size in bytes");
+        text.whole("process_resident_memory_bytes", &[], resident_memory());
+        if let Ok(open) = fs::read_dir("/proc/self/fd") {
+            text.family("process_open_fds", Kind::Gauge, "Number of open file descriptors");
+            text.whole("process_open_fds", &[], open.count() as u64);
+        }
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn linux_tells() {
+        assert!(resident_memory() > 100_000);
+        assert!(total_memory() > resident_memory());
+        let metrics = Registry::new();
+        register(&metrics);
+        assert!(metrics.render().contains("\nweir_build_info{version=\""));
+    }
+}
