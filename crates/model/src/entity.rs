@@ -1,13 +1,13 @@
 //! The kinds of entities, and what is done with each the same way.
 
-use schema::{DeleteRule, Object, Phase, Record, Type, Violations};
+use schema::{DeleteRule, Object, Record, Type, Violations};
 use serde_json::Value;
 use uuid::Uuid;
 
 use crate::change::Kind;
 use crate::env::Env;
 use crate::route::{RouterFlavor, record_of};
-use crate::{Service, Target, Upstream};
+use crate::{Service, Target, Upstream, target};
 
 /// One kind of entity: where it is found, what its objects look like, which keys it has.
 #[derive(Debug)]
@@ -23,6 +23,7 @@ pub struct EntityType {
     /// Whether an entity can expire (option `ttl`).
     pub ttl: bool,
     record: fn(RouterFlavor) -> &'static Record,
+    prepare: fn(&mut Object) -> Result<(), Violations>,
 }
 
 /// What the store must know of an entity beside its body.
@@ -82,6 +83,7 @@ static ENTITIES: [EntityType; 4] = [
         composite_key: None,
         ttl: false,
         record: |_| Service::record(),
+        prepare: |_| Ok(()),
     },
     EntityType {
         name: "routes",
@@ -90,6 +92,7 @@ static ENTITIES: [EntityType; 4] = [
         composite_key: None,
         ttl: false,
         record: record_of,
+        prepare: |_| Ok(()),
     },
     EntityType {
         name: "upstreams",
@@ -98,6 +101,7 @@ static ENTITIES: [EntityType; 4] = [
         composite_key: None,
         ttl: false,
         record: |_| Upstream::record(),
+        prepare: |_| Ok(()),
     },
     EntityType {
         name: "targets",
@@ -106,6 +110,7 @@ static ENTITIES: [EntityType; 4] = [
         composite_key: Some("upstream,target"),
         ttl: false,
         record: |_| Target::record(),
+        prepare: target::prepare,
     },
 ];
 
@@ -145,7 +150,8 @@ impl EntityType {
     ///
     /// # Errors
     /// Everything that is wrong with it.
-    pub fn create(&self, input: Object, env: &Env) -> Result<Object, Violations> {
+    pub fn create(&self, mut input: Object, env: &Env) -> Result<Object, Violations> {
+        (self.prepare)(&mut input)?;
         self.record(env.router_flavor).process(input, env)
     }
 
@@ -153,18 +159,8 @@ impl EntityType {
     ///
     /// # Errors
     /// Everything that is wrong with what comes out.
-    pub fn update(
-        &self,
-        stored: &Object,
-        mut patch: Object,
-        env: &Env,
-    ) -> Result<Object, Violations> {
-        let record = self.record(env.router_flavor);
-        record.fill(&mut patch, Phase::Update, env)?;
-        let mut merged = record.merge(patch, stored, env);
-        record.complete(&mut merged, env);
-        record.validate(&merged, Phase::Update, env)?;
-        Ok(merged)
+    pub fn update(&self, stored: &Object, patch: Object, env: &Env) -> Result<Object, Violations> {
+        self.record(env.router_flavor).process_update(patch, stored, env)
     }
 
     /// Says what is wrong with an entity and stores nothing (`/schemas/…/validate`).
@@ -172,7 +168,16 @@ impl EntityType {
     /// # Errors
     /// Everything that is wrong with it.
     pub fn validate_only(&self, input: Object, env: &Env) -> Result<(), Violations> {
-        self.create(input, env).map(|_| ())
+        self.record(env.router_flavor).process(input, env).map(|_| ())
+    }
+
+    /// A stored entity as answers show it: complete, with the deprecated inputs of its plugin.
+    pub fn shown(&self, stored: &Object, env: &Env) -> Object {
+        let record = self.record(env.router_flavor);
+        let mut shown = stored.clone();
+        record.complete(&mut shown, env);
+        record.show_deprecated(&mut shown, env);
+        shown
     }
 
     /// The fields that refer to other entities.

@@ -54,9 +54,12 @@ schema::record! {
 /// What the protocol leaves no room for must be null.
 fn rules(record: Record) -> Record {
     const WITHOUT_PATH: [&str; 5] = ["tcp", "tls", "udp", "grpc", "grpcs"];
-    let record = record
-        .shorthand(Shorthand::new("url", Field::string(), |_| Object::new()))
-        .conditional("protocol", |f| f.one_of(WITHOUT_PATH), "path", Field::must_be_null);
+    let record = record.shorthand(Shorthand::new("url", Field::string(), expand_url)).conditional(
+        "protocol",
+        |f| f.one_of(WITHOUT_PATH),
+        "path",
+        Field::must_be_null,
+    );
     let of_tls = ["client_certificate", "tls_verify", "tls_verify_depth", "ca_certificates"];
     of_tls.into_iter().fold(record, |record, name| {
         record.conditional(
@@ -67,3 +70,68 @@ fn rules(record: Record) -> Record {
         )
     })
 }
+
+/// A URL as protocol, host, port and path; what it lacks is null, but for the port, which follows
+/// from the protocol, and the protocol, which follows from the port.
+fn expand_url(url: Value) -> Object {
+    let url = UrlParts::of(url.as_str().unwrap_or_default());
+    let port = url.port.and_then(|port| port.parse::<u64>().ok());
+    let protocol = match (url.scheme, port) {
+        (Some(scheme), _) => scheme,
+        (None, Some(443)) => "https",
+        (None, _) => "http",
+    };
+    let usual = if protocol == "https" { 443 } else { 80 };
+    let text = |part: Option<&str>| part.map_or(Value::Null, Value::from);
+    [
+        ("protocol", Value::from(protocol)),
+        ("host", text(url.host)),
+        ("port", Value::from(port.unwrap_or(usual))),
+        ("path", text(url.path)),
+    ]
+    .into_iter()
+    .map(|(name, value)| (name.to_owned(), value))
+    .collect()
+}
+
+/// The parts of a URL that a service has. Nothing is checked here: the fields that they become
+/// are.
+#[derive(Debug, PartialEq)]
+struct UrlParts<'a> {
+    scheme: Option<&'a str>,
+    host: Option<&'a str>,
+    port: Option<&'a str>,
+    path: Option<&'a str>,
+}
+
+impl<'a> UrlParts<'a> {
+    fn of(url: &'a str) -> UrlParts<'a> {
+        let is_scheme = |scheme: &str| {
+            scheme.starts_with(|c: char| c.is_ascii_alphanumeric())
+                && scheme.chars().all(|c| c.is_ascii_alphanumeric() || "+-.".contains(c))
+        };
+        let (scheme, rest) = match url.split_once(':') {
+            Some((scheme, rest)) if is_scheme(scheme) => (Some(scheme), rest),
+            _ => (None, url),
+        };
+        let (authority, rest) = match rest.strip_prefix("//") {
+            Some(rest) => {
+                let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+                rest.split_at(end)
+            }
+            None => ("", rest),
+        };
+        let path = rest.split(['?', '#', ';']).next().filter(|path| !path.is_empty());
+        let authority = authority.split_once('@').map_or(authority, |(_, host)| host);
+        let (host, port) = match authority.rsplit_once(':') {
+            Some((host, port)) if !port.contains(']') => (host, Some(port)),
+            _ => (authority, None),
+        };
+        let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+        let host = Some(bare.unwrap_or(host)).filter(|host| !host.is_empty());
+        UrlParts { scheme, host, port, path }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,6 +1,7 @@
 //! Targets: the addresses that an upstream is balanced over.
 
-use schema::Field;
+use schema::{Field, Object, Violations};
+use serde_json::Value;
 use uuid::Uuid;
 
 use crate::address::HostPort;
@@ -24,6 +25,33 @@ schema::record! {
         pub weight: Option<u32> = Field::integer().between(0, 65535).default(100),
         /// Words to find it by.
         pub tags: Option<Vec<String>> = types::tags(),
+    }
+    rules |record| record.settle(settle)
+}
+
+/// Brings a new target's address into its normal form before anything else is looked at.
+///
+/// # Errors
+/// When it is no address: then that alone is said.
+pub(crate) fn prepare(target: &mut Object) -> Result<(), Violations> {
+    if let Some(Value::String(text)) = target.get_mut("target") {
+        match text.parse::<HostPort>() {
+            Ok(address) => *text = address.to_string(),
+            Err(_) => {
+                let text = "Invalid target; not a valid hostname or ip address";
+                return Err(Violations::field("target", text));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Two spellings of one address are one target, or the same server would get its share twice.
+fn settle(target: &mut Object) {
+    if let Some(Value::String(text)) = target.get_mut("target")
+        && let Ok(address) = text.parse::<HostPort>()
+    {
+        *text = address.to_string();
     }
 }
 

@@ -234,8 +234,8 @@ impl Field {
         self
     }
 
-    /// What the field is for.
-    pub fn describe(mut self, text: &str) -> Field {
+    /// What the field is for; empty text leaves what is there.
+    pub fn about(mut self, text: &str) -> Field {
         let text = text.lines().map(str::trim).collect::<Vec<_>>().join(" ");
         let text = text.trim();
         if !text.is_empty() {

@@ -4,7 +4,7 @@ use serde_json::{Number, Value};
 
 use crate::field::{Field, Type};
 use crate::record::Record;
-use crate::rule::plain;
+use crate::rule::{Rule, plain};
 use crate::surroundings::Surroundings;
 use crate::validate::validate_field;
 use crate::violations::Violations;
@@ -12,6 +12,9 @@ use crate::{Object, Phase, get};
 
 impl Record {
     /// Completes and validates a whole object: what POST and PUT do.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it.
     pub fn process(
         &self,
         mut object: Object,
@@ -19,7 +22,40 @@ impl Record {
     ) -> Result<Object, Violations> {
         self.fill(&mut object, Phase::Insert, around)?;
         self.validate(&object, Phase::Insert, around)?;
+        self.finish(&mut object);
         Ok(object)
+    }
+
+    /// Merges a part into a stored object and validates what comes out: what PATCH does.
+    ///
+    /// # Errors
+    /// Everything that is wrong with what comes out.
+    pub fn process_update(
+        &self,
+        mut patch: Object,
+        stored: &Object,
+        around: &dyn Surroundings,
+    ) -> Result<Object, Violations> {
+        self.fill(&mut patch, Phase::Update, around)?;
+        let mut merged = self.merge(patch, stored, around);
+        self.complete(&mut merged, around);
+        self.validate(&merged, Phase::Update, around)?;
+        self.finish(&mut merged);
+        Ok(merged)
+    }
+
+    /// References keep nothing but the key; fields are brought in line.
+    fn finish(&self, object: &mut Object) {
+        for (name, field) in &self.fields {
+            if let (Type::Foreign { .. }, Some(Value::Object(key))) =
+                (&field.kind, object.get_mut(*name))
+            {
+                key.retain(|member, _| member == "id");
+            }
+        }
+        if let Some(settle) = self.settle {
+            settle(object);
+        }
     }
 
     /// Expands shorthands, generates what is generated, gives absent fields their defaults (on
@@ -173,9 +209,7 @@ fn generate(
     let given = object.get(name);
     let value = match &field.kind {
         Type::String if phase == Phase::Update || given.is_some() => return,
-        Type::String if field.rules.iter().any(|rule| matches!(rule, crate::Rule::Uuid)) => {
-            Value::from(around.new_id().to_string())
-        }
+        Type::String if is_uuid(field) => Value::from(around.new_id().to_string()),
         Type::String => Value::from(around.random_string()),
         Type::Integer | Type::Number => {
             // What is not validated is overwritten: the time of the last change.
@@ -192,6 +226,10 @@ fn generate(
         _ => return,
     };
     object.insert(name.to_owned(), value);
+}
+
+fn is_uuid(field: &Field) -> bool {
+    field.rules.iter().any(|rule| matches!(rule, Rule::Uuid))
 }
 
 /// The value of an absent field; `None` stays absent, and is missed if it is required.
@@ -247,6 +285,7 @@ fn fill_value(
                 fill_value(values, member, Phase::Insert, around)?;
             }
         }
+        (Type::String, Value::String(text)) if is_uuid(field) => text.make_ascii_lowercase(),
         (Type::Foreign { .. }, Value::Object(key)) => {
             if let Some(Value::String(id)) = key.get_mut("id") {
                 id.make_ascii_lowercase();

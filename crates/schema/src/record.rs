@@ -21,6 +21,7 @@ pub struct Record {
     pub(crate) shorthands: Vec<Shorthand>,
     pub(crate) checks: Vec<Check>,
     pub(crate) subschemas: Option<Subschemas>,
+    pub(crate) settle: Option<fn(&mut Object)>,
 }
 
 /// What a record looks like depends on the value of one of its fields.
@@ -53,7 +54,7 @@ impl Record {
     }
 
     /// What the record is for.
-    pub fn describe(mut self, text: &str) -> Record {
+    pub fn about(mut self, text: &str) -> Record {
         let text = text.lines().map(str::trim).collect::<Vec<_>>().join(" ");
         self.description = Some(text.trim().to_owned()).filter(|text| !text.is_empty());
         self
@@ -163,6 +164,13 @@ impl Record {
     /// A rule of the declaration's own.
     pub fn check(self, check: CustomCheck) -> Record {
         self.rule(Check::Custom(check))
+    }
+
+    /// Brings the fields of a valid object in line with each other: normal forms, values that
+    /// follow from others. Doing it twice must change nothing.
+    pub fn settle(mut self, settle: fn(&mut Object)) -> Record {
+        self.settle = Some(settle);
+        self
     }
 
     /// The value of `key` decides what else holds: the first of its values that is named here.
@@ -348,11 +356,11 @@ macro_rules! record {
                 static RECORD: ::std::sync::LazyLock<$crate::Record> =
                     ::std::sync::LazyLock::new(|| {
                         let record = $crate::Record::new(concat!("" $(, $collection)?))
-                            .describe(concat!("" $(, $doc, "\n")*));
+                            .about(concat!("" $(, $doc, "\n")*));
                         $(
                             let record = record.field(
                                 stringify!($field),
-                                $declaration.describe(concat!("" $(, $field_doc, "\n")*)),
+                                $declaration.about(concat!("" $(, $field_doc, "\n")*)),
                             );
                         )*
                         $(

@@ -22,6 +22,19 @@ impl Record {
         self.validate_part(object, phase, true, around)
     }
 
+    /// What is wrong with the value of one field by itself, such as a key in a URL.
+    pub fn validate_value(
+        &self,
+        name: &str,
+        value: &Value,
+        around: &dyn Surroundings,
+    ) -> Result<(), Violation> {
+        match self.get(name) {
+            Some(field) => validate_field(field, value, Phase::Insert, around),
+            None => Err("unknown field".into()),
+        }
+    }
+
     /// As [`Record::validate`]; unless the object is `whole`, absent fields are not missed.
     fn validate_part(
         &self,
@@ -137,6 +150,8 @@ pub(crate) fn validate_field(
                 validate_field(values, member, phase, around)?;
             }
         }
+        // In Lua a list is a map whose keys are numbers.
+        (Type::Map { .. }, Value::Array(_)) => return Err("expected a string".into()),
         (Type::Map { .. }, _) => return Err("expected a map".into()),
         // Nested records are judged as whole ones, also in an update: they are merged by now.
         (Type::Record(record), Value::Object(object)) => {

@@ -1,5 +1,6 @@
 //! Routes: which requests go to which service.
 
+mod expression;
 mod rules;
 
 use std::collections::BTreeMap;
