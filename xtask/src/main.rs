@@ -1,2 +1,63 @@
-//! The repository's own commands.
-fn main() {}
+//! The repository's own commands; `cargo xtask help` lists them.
+//!
+//! `check` and `test` are what CI runs, and what to run before a commit. Both get the tools that
+//! they need and say how where they cannot.
+#![forbid(unsafe_code)]
+#![expect(clippy::print_stdout, reason = "commands that talk to the developer who called them")]
+
+mod check;
+mod codegen;
+mod planes;
+mod postgres;
+mod run;
+mod test;
+mod tidy;
+mod tools;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+#[derive(Parser)]
+#[command(name = "cargo xtask", about = "The repository's own commands")]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Everything that can be said about the code without running it: format, floors and tidiness,
+    /// generated code, lints, licences and duplicates
+    Check,
+    /// Every test, with everything that they need
+    Test {
+        /// Passed on to `cargo test --workspace`
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
+    /// Writes the generated code
+    Codegen {
+        /// Change nothing, fail if something would change
+        #[arg(long)]
+        check: bool,
+    },
+    /// Only the part of `check` that looks at the files: takes a second
+    Tidy,
+}
+
+fn main() -> ExitCode {
+    let done = match Arguments::parse().command {
+        Command::Check => check::run_steps(),
+        Command::Test { arguments } => test::run_tests(&arguments),
+        Command::Codegen { check } => codegen::run(check),
+        Command::Tidy => tidy::run(),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            println!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
