@@ -1,1 +1,23 @@
-//! What a plugin is: phases, context, verdict.
+//! What a plugin is: phases, what a phase may see and change, what it may decide.
+//!
+//! Owns: the contract between a plugin and the planes that run it ([`Definition`], [`Plugin`]),
+//! the view of one request that a plugin gets ([`Exchange`]), its answers ([`Answer`]). Must not
+//! know: any plugin, a store, sockets, threads. A plugin that counts, calls out or looks somebody
+//! up does so through what it is handed.
+#![forbid(unsafe_code)]
+
+mod answer;
+mod body;
+mod catalogue;
+mod definition;
+mod directory;
+mod exchange;
+mod phase;
+
+pub use answer::{Answer, Rendering};
+pub use body::{BodyError, RequestBody, ResponseBody};
+pub use catalogue::{Listing, PluginCatalogue};
+pub use definition::{BuildError, Definition, Instance, Registry, Scope};
+pub use directory::{Credential, CredentialKind, Directory};
+pub use exchange::{Client, Exchange, Identity, Outcome, Timing};
+pub use phase::{Access, Phases, Plugin, Verdict};

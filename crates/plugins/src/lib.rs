@@ -1,1 +1,76 @@
 //! Every plugin, one folder each, and the list of them.
+//!
+//! A folder holds a plugin's configuration with its documentation, its behaviour and its tests.
+//! This crate owns what the plugins do; it must not know how a request reaches them, which
+//! instances apply to it, where state is kept beyond one data plane, or any socket: all of that
+//! comes in through the `plugin` crate.
+#![forbid(unsafe_code)]
+
+mod acl;
+mod authentication;
+mod basic_auth;
+mod correlation_id;
+mod cors;
+mod declaration;
+mod fields;
+mod ip_restriction;
+mod key_auth;
+mod query;
+mod request_size_limiting;
+mod request_termination;
+mod settings;
+
+use std::collections::BTreeMap;
+use std::sync::LazyLock;
+
+use plugin::{Definition, Listing, PluginCatalogue, Registry};
+
+/// The plugins that are part of Weir, in the order in which they run.
+#[derive(Debug)]
+pub struct Bundled {
+    definitions: Vec<Definition>,
+    by_name: BTreeMap<&'static str, usize>,
+}
+
+/// The list. The order is Kong's: highest priority first.
+pub fn bundled() -> &'static Bundled {
+    static BUNDLED: LazyLock<Bundled> = LazyLock::new(|| {
+        let definitions = vec![
+            correlation_id::definition(),
+            cors::definition(),
+            key_auth::definition(),
+            basic_auth::definition(),
+            ip_restriction::definition(),
+            request_size_limiting::definition(),
+            acl::definition(),
+            request_termination::definition(),
+        ];
+        let named = definitions.iter().enumerate();
+        let by_name = named.map(|(at, definition)| (definition.listing.name, at)).collect();
+        Bundled { definitions, by_name }
+    });
+    &BUNDLED
+}
+
+impl Registry for Bundled {
+    fn definitions(&self) -> &[Definition] {
+        &self.definitions
+    }
+
+    fn position(&self, name: &str) -> Option<usize> {
+        self.by_name.get(name).copied()
+    }
+}
+
+impl PluginCatalogue for Bundled {
+    fn names(&self) -> Vec<&'static str> {
+        self.by_name.keys().copied().collect()
+    }
+
+    fn find(&self, name: &str) -> Option<&Listing> {
+        self.position(name).map(|at| &self.definitions[at].listing)
+    }
+}
+
+#[cfg(test)]
+mod tests;

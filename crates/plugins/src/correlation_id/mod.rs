@@ -1,0 +1,108 @@
+//! `correlation-id`: gives every request an id that upstreams and clients can log.
+
+mod config;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use http1::ResponseHead;
+use plugin::{Access, BuildError, Definition, Exchange, Instance, Listing, Phases, Plugin};
+use uuid::Uuid;
+
+use crate::declaration::{Protocols, subschema};
+use crate::{fields, settings};
+use config::{Config, Generator};
+
+pub(crate) fn definition() -> Definition {
+    Definition {
+        listing: Listing {
+            name: "correlation-id",
+            version: "3.9.3",
+            priority: 100_001,
+            schema: subschema(Config::record(), Protocols::Http),
+        },
+        phases: Phases { access: true, header_filter: true, ..Phases::default() },
+        build,
+    }
+}
+
+fn build(instance: &Instance<'_>) -> Result<Arc<dyn Plugin>, BuildError> {
+    Ok(Arc::new(CorrelationId {
+        config: settings::read(instance)?,
+        series: instance.id,
+        counter: AtomicU64::new(0),
+    }))
+}
+
+#[derive(Debug)]
+struct CorrelationId {
+    config: Config,
+    /// What the ids of a counted series have in common.
+    series: Uuid,
+    counter: AtomicU64,
+}
+
+impl Plugin for CorrelationId {
+    fn access<'a>(&'a self, exchange: &'a mut Exchange<'_>) -> Access<'a> {
+        let name = &self.config.header_name;
+        if fields::first(&exchange.request.fields, name).is_none_or(|id| id.trim().is_empty()) {
+            let id = self.generate(exchange);
+            fields::set(&mut exchange.request.fields, name, &id);
+        }
+        Access::CONTINUE
+    }
+
+    fn header_filter(&self, exchange: &mut Exchange<'_>, head: &mut ResponseHead) {
+        if !self.config.echo_downstream {
+            return;
+        }
+        let name = &self.config.header_name;
+        let given =
+            fields::first(&exchange.request.fields, name).filter(|id| !id.trim().is_empty());
+        // Without a route the access phase did not run, and nobody has given the request an id.
+        let id = given.map_or_else(|| self.generate(exchange), str::to_owned);
+        fields::set(&mut head.fields, name, &id);
+    }
+}
+
+impl CorrelationId {
+    fn generate(&self, exchange: &Exchange<'_>) -> String {
+        match self.config.generator {
+            Generator::Uuid => uuid_of(exchange.id),
+            Generator::Counter => {
+                let number = self.counter.fetch_add(1, Ordering::Relaxed) + 1;
+                format!("{}#{number}", self.series)
+            }
+            Generator::Tracker => {
+                let client = &exchange.client;
+                let (seconds, ms) = (
+                    exchange.timing.started_us / 1_000_000,
+                    exchange.timing.started_us / 1000 % 1000,
+                );
+                format!(
+                    "{}-{}-{}-{seconds}.{ms:03}",
+                    client.peer.ip(),
+                    client.peer.port(),
+                    exchange.id
+                )
+            }
+        }
+    }
+}
+
+/// The request's own id, which is random, in the form of a version 4 UUID.
+fn uuid_of(id: &str) -> String {
+    let random = u128::from_str_radix(id, 16).unwrap_or_default();
+    uuid::Builder::from_random_bytes(random.to_be_bytes()).into_uuid().to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_id_becomes_a_random_uuid() {
+        let text = uuid_of("0123456789abcdef0123456789abcdef");
+        assert_eq!(Uuid::parse_str(&text).unwrap().get_version_num(), 4);
+    }
+}

@@ -1,0 +1,101 @@
+//! `ip-restriction`: only some client addresses, or all but some.
+
+mod config;
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use ipnet::IpNet;
+use plugin::{Access, Answer, BuildError, Definition, Exchange, Instance, Listing, Phases, Plugin};
+
+use crate::declaration::{Protocols, subschema};
+use crate::settings;
+use config::Config;
+
+pub(crate) fn definition() -> Definition {
+    Definition {
+        listing: Listing {
+            name: "ip-restriction",
+            version: "3.9.3",
+            priority: 990,
+            schema: subschema(Config::record(), Protocols::Http)
+                .rule(schema::Check::AtLeastOneOf(vec!["config.allow", "config.deny"])),
+        },
+        phases: Phases { access: true, ..Phases::default() },
+        build,
+    }
+}
+
+fn build(instance: &Instance<'_>) -> Result<Arc<dyn Plugin>, BuildError> {
+    let config: Config = settings::read(instance)?;
+    Ok(Arc::new(IpRestriction {
+        allow: networks(config.allow.as_deref())?,
+        deny: networks(config.deny.as_deref())?,
+        status: config.status.map_or(403, |status| status as u16),
+        message: config.message,
+    }))
+}
+
+fn networks(texts: Option<&[String]>) -> Result<Vec<IpNet>, BuildError> {
+    let network = |text: &String| {
+        text.parse::<IpNet>()
+            .or_else(|_| text.parse::<IpAddr>().map(IpNet::from))
+            .map_err(|_| BuildError(format!("invalid ip or cidr range: '{text}'")))
+    };
+    texts.unwrap_or_default().iter().map(network).collect()
+}
+
+#[derive(Debug)]
+struct IpRestriction {
+    allow: Vec<IpNet>,
+    deny: Vec<IpNet>,
+    status: u16,
+    message: Option<String>,
+}
+
+impl Plugin for IpRestriction {
+    fn access<'a>(&'a self, exchange: &'a mut Exchange<'_>) -> Access<'a> {
+        let address = exchange.client.address;
+        if self.admits(address) {
+            return Access::CONTINUE;
+        }
+        let usual = || format!("IP address not allowed: {address}");
+        Answer::error(self.status, self.message.clone().unwrap_or_else(usual)).into()
+    }
+}
+
+impl IpRestriction {
+    /// `deny` is asked first.
+    fn admits(&self, address: IpAddr) -> bool {
+        let among = |networks: &[IpNet]| networks.iter().any(|network| network.contains(&address));
+        !among(&self.deny) && (self.allow.is_empty() || among(&self.allow))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(allow: &[&str], deny: &[&str], address: &str, admitted: bool) {
+        let list = |texts: &[&str]| texts.iter().map(ToString::to_string).collect::<Vec<_>>();
+        let restriction = IpRestriction {
+            allow: networks(Some(&list(allow))).unwrap(),
+            deny: networks(Some(&list(deny))).unwrap(),
+            status: 403,
+            message: None,
+        };
+        let address = address.parse().unwrap();
+        assert_eq!(restriction.admits(address), admitted, "{allow:?} {deny:?} {address}");
+    }
+
+    #[test]
+    fn deny_comes_before_allow() {
+        check(&[], &["127.0.0.1"], "127.0.0.1", false);
+        check(&[], &["127.0.0.0/24"], "127.0.0.9", false);
+        check(&["127.0.0.2"], &[], "127.0.0.1", false);
+        check(&["127.0.0.0/24"], &[], "127.0.0.1", true);
+        check(&["127.0.0.1"], &["127.0.0.1"], "127.0.0.1", false);
+        check(&["::1"], &[], "::1", true);
+        check(&["10.0.0.0/8"], &[], "::1", false);
+    }
+}

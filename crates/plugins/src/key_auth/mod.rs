@@ -1,0 +1,143 @@
+//! `key-auth`: a client proves who it is by a key in a header, the query or the body.
+
+mod body;
+mod config;
+
+use std::sync::Arc;
+
+use plugin::{
+    Access, Answer, BuildError, CredentialKind, Definition, Exchange, Instance, Listing, Phases,
+    Plugin, Verdict,
+};
+
+use crate::declaration::{Protocols, subschema, without_consumer};
+use crate::{authentication, fields, query, settings};
+use config::Config;
+
+pub(crate) fn definition() -> Definition {
+    Definition {
+        listing: Listing {
+            name: "key-auth",
+            version: "3.9.3",
+            priority: 1250,
+            schema: without_consumer(subschema(Config::record(), Protocols::Http)),
+        },
+        phases: Phases { access: true, ..Phases::default() },
+        build,
+    }
+}
+
+fn build(instance: &Instance<'_>) -> Result<Arc<dyn Plugin>, BuildError> {
+    Ok(Arc::new(KeyAuth { config: settings::read(instance)? }))
+}
+
+#[derive(Debug)]
+struct KeyAuth {
+    config: Config,
+}
+
+/// What was found where a key may be.
+#[derive(Debug, PartialEq, Eq)]
+enum Found {
+    Key(String),
+    /// More than one: which of them is meant is not for us to guess.
+    Several,
+    Nothing,
+}
+
+impl Plugin for KeyAuth {
+    fn access<'a>(&'a self, exchange: &'a mut Exchange<'_>) -> Access<'a> {
+        let config = &self.config;
+        if !config.run_on_preflight && exchange.request.method() == b"OPTIONS" {
+            return Access::CONTINUE;
+        }
+        if authentication::is_settled(exchange, config.anonymous.as_deref()) {
+            return Access::CONTINUE;
+        }
+        if config.key_in_body {
+            return Access::Later(Box::pin(self.with_body(exchange)));
+        }
+        for name in &config.key_names {
+            match self.look(exchange, name) {
+                Found::Nothing => {}
+                found => return Access::Now(self.judge(exchange, name, found)),
+            }
+        }
+        Access::Now(self.judge(exchange, "", Found::Nothing))
+    }
+}
+
+impl KeyAuth {
+    async fn with_body(&self, exchange: &mut Exchange<'_>) -> Verdict {
+        let mut form = body::Body::read(exchange).await;
+        for name in &self.config.key_names {
+            let mut found = self.look(exchange, name);
+            if found == Found::Nothing {
+                found = form.find(name);
+            }
+            if found != Found::Nothing {
+                if self.config.hide_credentials && matches!(found, Found::Key(_)) {
+                    form.hide(exchange, name);
+                }
+                return self.judge(exchange, name, found);
+            }
+        }
+        self.judge(exchange, "", Found::Nothing)
+    }
+
+    /// Header before query, as Kong looks.
+    fn look(&self, exchange: &Exchange<'_>, name: &str) -> Found {
+        if self.config.key_in_header {
+            let mut values = exchange.request.fields.named(name.as_bytes());
+            match (values.next(), values.next()) {
+                (None, _) => {}
+                (Some(_), Some(_)) => return Found::Several,
+                (Some([]), None) => {}
+                (Some(value), None) => {
+                    return Found::Key(String::from_utf8_lossy(value).into_owned());
+                }
+            }
+        }
+        if self.config.key_in_query {
+            let mut values =
+                query::arguments(exchange.request.query()).filter(|(key, _)| key == name);
+            match (values.next(), values.next()) {
+                (Some(_), Some(_)) => return Found::Several,
+                (Some((_, Some(value))), None) if !value.is_empty() => {
+                    return Found::Key(value.into_owned());
+                }
+                _ => {}
+            }
+        }
+        Found::Nothing
+    }
+
+    fn judge(&self, exchange: &mut Exchange<'_>, name: &str, found: Found) -> Verdict {
+        let key = match found {
+            Found::Key(key) => key,
+            Found::Several => return self.refuse(exchange, "Duplicate API key found"),
+            Found::Nothing => return self.refuse(exchange, "No API key found in request"),
+        };
+        if self.config.hide_credentials {
+            fields::remove(&mut exchange.request.fields, name);
+            query::remove(exchange.request, name);
+        }
+        let directory = exchange.directory;
+        let now_s = exchange.timing.started_us / 1_000_000;
+        let known = directory
+            .credential(CredentialKind::KeyAuth, &key)
+            .filter(|credential| credential.expires_at.is_none_or(|end| end > now_s));
+        let Some(credential) = known else { return self.refuse(exchange, "Unauthorized") };
+        let Some(consumer) = directory.consumer(credential.consumer) else {
+            return self.refuse(exchange, "Unauthorized");
+        };
+        let id = credential.id;
+        authentication::accept(exchange, Arc::clone(consumer), id, &id.to_string())
+    }
+
+    fn refuse(&self, exchange: &mut Exchange<'_>, message: &str) -> Verdict {
+        let challenge = authentication::challenge("Key", self.config.realm.as_deref());
+        let refusal = Answer::error(401, message).field("WWW-Authenticate", &challenge);
+        authentication::refuse(exchange, self.config.anonymous.as_deref(), refusal)
+    }
+}

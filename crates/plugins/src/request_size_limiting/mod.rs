@@ -1,0 +1,72 @@
+//! `request-size-limiting`: refuses requests whose body is too long.
+
+mod config;
+
+use std::sync::Arc;
+
+use http1::{Framing, Name};
+use plugin::{
+    Access, Answer, BodyError, BuildError, Definition, Exchange, Instance, Listing, Phases, Plugin,
+    Verdict,
+};
+
+use crate::declaration::{Protocols, subschema};
+use crate::settings;
+use config::Config;
+
+pub(crate) fn definition() -> Definition {
+    Definition {
+        listing: Listing {
+            name: "request-size-limiting",
+            version: "3.9.3",
+            priority: 951,
+            schema: subschema(Config::record(), Protocols::Http),
+        },
+        phases: Phases { access: true, ..Phases::default() },
+        build,
+    }
+}
+
+fn build(instance: &Instance<'_>) -> Result<Arc<dyn Plugin>, BuildError> {
+    let config: Config = settings::read(instance)?;
+    let limit = config.allowed_payload_size.max(0) as u64 * config.size_unit.bytes();
+    Ok(Arc::new(RequestSizeLimiting { limit, length_required: config.require_content_length }))
+}
+
+#[derive(Debug)]
+struct RequestSizeLimiting {
+    /// Bytes; a body of exactly this length passes.
+    limit: u64,
+    length_required: bool,
+}
+
+impl Plugin for RequestSizeLimiting {
+    fn access<'a>(&'a self, exchange: &'a mut Exchange<'_>) -> Access<'a> {
+        let announced = exchange.request.fields.contains(Name::ContentLength);
+        match exchange.request.framing() {
+            Framing::Length(length) if length > self.limit => refusal(exchange).into(),
+            Framing::Chunked => Access::Later(Box::pin(self.measure(exchange))),
+            _ if self.length_required && !announced => {
+                Answer::error(411, "A valid Content-Length header is required").into()
+            }
+            _ => Access::CONTINUE,
+        }
+    }
+}
+
+impl RequestSizeLimiting {
+    /// The length of a chunked body is known when it has been read.
+    async fn measure(&self, exchange: &mut Exchange<'_>) -> Verdict {
+        let limit = usize::try_from(self.limit).unwrap_or(usize::MAX);
+        match exchange.body.read(limit).await {
+            Ok(_) => Verdict::Continue,
+            Err(BodyError::TooLong) => Verdict::Answer(refusal(exchange)),
+            Err(BodyError::Broken) => Verdict::Answer(Answer::error(400, "Bad request")),
+        }
+    }
+}
+
+fn refusal(exchange: &Exchange<'_>) -> Answer {
+    let status = if exchange.request.expects_continue() { 417 } else { 413 };
+    Answer::error(status, "Request size limit exceeded")
+}
