@@ -1,4 +1,4 @@
-//! The kinds of entities, and what is done with each the same way.
+//! What is done with every kind of entity the same way.
 
 use schema::{DeleteRule, Object, Record, Type, Violations};
 use serde_json::Value;
@@ -6,8 +6,11 @@ use uuid::Uuid;
 
 use crate::change::Kind;
 use crate::env::Env;
-use crate::route::{RouterFlavor, record_of};
-use crate::{Service, Target, Upstream, target};
+use crate::route::RouterFlavor;
+
+/// The member of a stored body that says when the entity expires, in seconds since 1970. It is
+/// no field: clients write and read `ttl`, the seconds that are left.
+const EXPIRES_AT: &str = "expires_at";
 
 /// One kind of entity: where it is found, what its objects look like, which keys it has.
 #[derive(Debug)]
@@ -16,12 +19,19 @@ pub struct EntityType {
     pub name: &'static str,
     /// The segment of the URL (`key-sets`).
     pub path: &'static str,
+    /// The segment of the URL below a parent (`key-auth` below a consumer).
+    pub nested_path: &'static str,
+    /// Whether there is a URL for it that is not below a parent.
+    pub top_level: bool,
     /// The unique field that can stand for the id in a URL.
     pub endpoint_key: Option<&'static str>,
     /// The fields that are unique together, null included, joined by commas.
     pub composite_key: Option<&'static str>,
     /// Whether an entity can expire (option `ttl`).
     pub ttl: bool,
+    /// Fields that are written with the entity and stored elsewhere: what is written of them is
+    /// in the result of [`EntityType::create`] and [`EntityType::update`], and must not be stored.
+    pub not_stored: &'static [&'static str],
     record: fn(RouterFlavor) -> &'static Record,
     prepare: fn(&mut Object) -> Result<(), Violations>,
 }
@@ -75,61 +85,64 @@ pub struct ForeignField {
     pub required: bool,
 }
 
-static ENTITIES: [EntityType; 4] = [
-    EntityType {
-        name: "services",
-        path: "services",
-        endpoint_key: Some("name"),
-        composite_key: None,
-        ttl: false,
-        record: |_| Service::record(),
-        prepare: |_| Ok(()),
-    },
-    EntityType {
-        name: "routes",
-        path: "routes",
-        endpoint_key: Some("name"),
-        composite_key: None,
-        ttl: false,
-        record: record_of,
-        prepare: |_| Ok(()),
-    },
-    EntityType {
-        name: "upstreams",
-        path: "upstreams",
-        endpoint_key: Some("name"),
-        composite_key: None,
-        ttl: false,
-        record: |_| Upstream::record(),
-        prepare: |_| Ok(()),
-    },
-    EntityType {
-        name: "targets",
-        path: "targets",
-        endpoint_key: Some("target"),
-        composite_key: Some("upstream,target"),
-        ttl: false,
-        record: |_| Target::record(),
-        prepare: target::prepare,
-    },
-];
-
-/// All kinds of entities, parents before children.
-pub fn entities() -> &'static [EntityType] {
-    &ENTITIES
-}
-
-/// The kind of that name (`key_sets`).
-pub fn entity(name: &str) -> Option<&'static EntityType> {
-    ENTITIES.iter().find(|entity| entity.name == name)
-}
-
-/// The kind that is found under that segment of a URL (`key-sets`).
-pub fn entity_by_path(segment: &str) -> Option<&'static EntityType> {
-    ENTITIES.iter().find(|entity| entity.path == segment)
-}
-
 impl EntityType {
+    pub(crate) const fn new(
+        name: &'static str,
+        path: &'static str,
+        record: fn(RouterFlavor) -> &'static Record,
+    ) -> EntityType {
+        EntityType {
+            name,
+            path,
+            nested_path: path,
+            top_level: true,
+            endpoint_key: None,
+            composite_key: None,
+            ttl: false,
+            not_stored: &[],
+            record,
+            prepare: |_| Ok(()),
+        }
+    }
+
+    pub(crate) const fn by(mut self, endpoint_key: &'static str) -> EntityType {
+        self.endpoint_key = Some(endpoint_key);
+        self
+    }
+
+    pub(crate) const fn unique_together(mut self, fields: &'static str) -> EntityType {
+        self.composite_key = Some(fields);
+        self
+    }
+
+    pub(crate) const fn nested(mut self, path: &'static str) -> EntityType {
+        self.nested_path = path;
+        self
+    }
+
+    pub(crate) const fn only_nested(mut self) -> EntityType {
+        self.top_level = false;
+        self
+    }
+
+    pub(crate) const fn expiring(mut self) -> EntityType {
+        self.ttl = true;
+        self
+    }
+
+    pub(crate) const fn not_stored(mut self, fields: &'static [&'static str]) -> EntityType {
+        self.not_stored = fields;
+        self
+    }
+
+    pub(crate) const fn prepared(
+        mut self,
+        prepare: fn(&mut Object) -> Result<(), Violations>,
+    ) -> EntityType {
+        self.prepare = prepare;
+        self
+    }
+
     /// The kind, as it stands in the store and the stream.
     pub const fn kind(&self) -> Kind {
         Kind::known(self.name)
@@ -160,7 +173,15 @@ impl EntityType {
     /// # Errors
     /// Everything that is wrong with what comes out.
     pub fn update(&self, stored: &Object, patch: Object, env: &Env) -> Result<Object, Violations> {
-        self.record(env.router_flavor).process_update(patch, stored, env)
+        let record = self.record(env.router_flavor);
+        let Some(expiry) = stored.get(EXPIRES_AT).filter(|_| self.ttl) else {
+            return record.process_update(patch, stored, env);
+        };
+        let mut fields = stored.clone();
+        fields.remove(EXPIRES_AT);
+        let mut updated = record.process_update(patch, &fields, env)?;
+        updated.insert(EXPIRES_AT.to_owned(), expiry.clone());
+        Ok(updated)
     }
 
     /// Says what is wrong with an entity and stores nothing (`/schemas/…/validate`).
@@ -171,12 +192,36 @@ impl EntityType {
         self.record(env.router_flavor).process(input, env).map(|_| ())
     }
 
-    /// A stored entity as answers show it: complete, with the deprecated inputs of its plugin.
+    /// Sets when an entity expires: so many seconds from now, `None` or 0 never.
+    pub fn expire(&self, object: &mut Object, ttl: Option<u32>, env: &Env) {
+        match ttl.filter(|ttl| *ttl > 0) {
+            Some(ttl) => {
+                let at = env.now_ms / 1000 + u64::from(ttl);
+                object.insert(EXPIRES_AT.to_owned(), Value::from(at));
+            }
+            None => {
+                object.remove(EXPIRES_AT);
+            }
+        }
+    }
+
+    /// Whether the entity has expired.
+    pub fn is_expired(&self, stored: &Object, env: &Env) -> bool {
+        self.ttl && expiry(stored).is_some_and(|at| at <= env.now_ms / 1000)
+    }
+
+    /// A stored entity as answers show it: complete, with the seconds that are left to it, and
+    /// with the deprecated inputs of its plugin.
     pub fn shown(&self, stored: &Object, env: &Env) -> Object {
         let record = self.record(env.router_flavor);
         let mut shown = stored.clone();
         record.complete(&mut shown, env);
         record.show_deprecated(&mut shown, env);
+        if self.ttl {
+            let left = expiry(stored).map(|at| at.saturating_sub(env.now_ms / 1000));
+            shown.remove(EXPIRES_AT);
+            shown.insert("ttl".to_owned(), left.map_or(Value::Null, Value::from));
+        }
         shown
     }
 
@@ -244,4 +289,25 @@ impl EntityType {
 
 fn referred_id(value: &Value) -> Option<Uuid> {
     value.get("id")?.as_str()?.parse().ok()
+}
+
+fn expiry(stored: &Object) -> Option<u64> {
+    stored.get(EXPIRES_AT).and_then(Value::as_u64)
+}
+
+/// Reads the option `ttl` of a write: seconds until the entity expires; null or 0: never.
+///
+/// # Errors
+/// Kong's text (of an invalid option).
+pub fn parse_ttl(value: &Value) -> Result<Option<u32>, String> {
+    const LONGEST: u32 = 100_000_000;
+    if value.is_null() {
+        return Ok(None);
+    }
+    let whole =
+        value.as_f64().filter(|ttl| ttl.fract() == 0.0 && (0.0..=f64::from(LONGEST)).contains(ttl));
+    match whole {
+        Some(ttl) => Ok(Some(ttl as u32)),
+        None => Err(format!("must be an integer between 0 and {LONGEST}")),
+    }
 }

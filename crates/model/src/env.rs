@@ -5,7 +5,7 @@ use std::fmt;
 use schema::{Record, Subschema, Surroundings};
 use uuid::Uuid;
 
-use crate::entity::entity;
+use crate::entities::entity;
 use crate::route::RouterFlavor;
 
 /// Clock, randomness and settings, for one write.
@@ -60,6 +60,10 @@ impl Surroundings for Env<'_> {
 
     fn random_string(&self) -> String {
         random_string(self.random)
+    }
+
+    fn random_bytes(&self, buffer: &mut [u8]) {
+        (self.random)(buffer);
     }
 
     fn subschema(&self, record: &str, name: &str) -> Option<&Subschema> {

@@ -7,31 +7,48 @@
 #![forbid(unsafe_code)]
 
 mod address;
+mod certificate;
 mod change;
 mod cidr;
+mod consumer;
+mod credential;
 mod digest;
+mod entities;
 mod entity;
 mod env;
+mod key;
+mod pki;
+mod plugin;
 mod protocol;
 mod reference;
 mod route;
+mod secret;
 mod service;
 mod target;
 mod typed;
 pub mod types;
 mod upstream;
+mod vault;
 
 pub use address::{Address, AddressError, Host, HostPort};
+pub use certificate::{CaCertificate, Certificate, Sni};
 pub use change::{Change, Cursor, Entity, Kind, Transaction};
 pub use cidr::{Cidr, CidrError};
-pub use digest::Digest;
-pub use entity::{
-    EntityType, ForeignField, ForeignKey, RowParts, UniqueKey, entities, entity, entity_by_path,
+pub use consumer::Consumer;
+pub use credential::{
+    Acl, BasicAuthCredential, ClientType, HmacAuthCredential, JwtAlgorithm, JwtSecret,
+    KeyAuthCredential, OAuth2Credential, OAuth2Token, password_hash,
 };
+pub use digest::Digest;
+pub use entities::{entities, entity, entity_by_path};
+pub use entity::{EntityType, ForeignField, ForeignKey, RowParts, UniqueKey, parse_ttl};
 pub use env::{Env, NoPlugins, Plugins};
+pub use key::{Key, KeyPair, KeySet};
+pub use plugin::{Plugin, PluginProtocols, Scope};
 pub use protocol::Protocol;
 pub use reference::Reference;
 pub use route::{Endpoint, PathHandling, Route, RouterFlavor};
+pub use secret::Secret;
 pub use service::Service;
 pub use target::Target;
 pub use typed::BodyError;
@@ -39,3 +56,4 @@ pub use upstream::{
     ActiveCheck, ActiveHealthy, ActiveUnhealthy, Algorithm, CheckType, HashOn, Healthchecks,
     PassiveCheck, PassiveHealthy, PassiveUnhealthy, Upstream,
 };
+pub use vault::{EnvVault, Vault};

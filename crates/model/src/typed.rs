@@ -50,8 +50,23 @@ macro_rules! typed {
 }
 
 typed! {
-    Service: "services",
+    Acl: "acls",
+    BasicAuthCredential: "basicauth_credentials",
+    CaCertificate: "ca_certificates",
+    Certificate: "certificates",
+    Consumer: "consumers",
+    HmacAuthCredential: "hmacauth_credentials",
+    JwtSecret: "jwt_secrets",
+    Key: "keys",
+    KeyAuthCredential: "keyauth_credentials",
+    KeySet: "key_sets",
+    OAuth2Credential: "oauth2_credentials",
+    OAuth2Token: "oauth2_tokens",
+    Plugin: "plugins",
     Route: "routes",
-    Upstream: "upstreams",
+    Service: "services",
+    Sni: "snis",
     Target: "targets",
+    Upstream: "upstreams",
+    Vault: "vaults",
 }

@@ -68,7 +68,7 @@ pub struct CustomCheck {
     pub with_invalid_fields: bool,
     /// The rule: gets the whole object, and says which fields are wrong or what is wrong between
     /// them.
-    pub check: fn(&Object) -> Result<(), Violations>,
+    pub check: fn(&Object, &dyn Surroundings) -> Result<(), Violations>,
 }
 
 impl Check {
@@ -153,7 +153,7 @@ impl Check {
             Check::Conditional(check) => check.run(object, phase, around, violations),
             Check::ConditionalAtLeastOneOf(check) => check.run(object, phase, around, violations),
             Check::Custom(check) => {
-                if let Err(found) = (check.check)(object) {
+                if let Err(found) = (check.check)(object, around) {
                     violations.entity.extend(found.entity);
                     violations.fields.extend(found.fields);
                 }
@@ -244,7 +244,7 @@ fn present(object: &Object, fields: &[&'static str]) -> Vec<&'static str> {
 }
 
 /// Null, no text, no items, no members.
-fn is_empty(value: &Value) -> bool {
+pub(crate) fn is_empty(value: &Value) -> bool {
     match value {
         Value::Null => true,
         Value::String(text) => text.is_empty(),

@@ -20,10 +20,9 @@ impl Record {
         mut object: Object,
         around: &dyn Surroundings,
     ) -> Result<Object, Violations> {
+        let written = self.written(&object);
         self.fill(&mut object, Phase::Insert, around)?;
-        self.validate(&object, Phase::Insert, around)?;
-        self.finish(&mut object);
-        Ok(object)
+        self.finish(object, &written, None, around)
     }
 
     /// Merges a part into a stored object and validates what comes out: what PATCH does.
@@ -36,16 +35,42 @@ impl Record {
         stored: &Object,
         around: &dyn Surroundings,
     ) -> Result<Object, Violations> {
+        let written = self.written(&patch);
         self.fill(&mut patch, Phase::Update, around)?;
         let mut merged = self.merge(patch, stored, around);
         self.complete(&mut merged, around);
-        self.validate(&merged, Phase::Update, around)?;
-        self.finish(&mut merged);
-        Ok(merged)
+        self.finish(merged, &written, Some(stored), around)
+    }
+
+    /// What the transformations must know of what was written; nothing if there are none.
+    fn written(&self, input: &Object) -> Object {
+        if self.transformations.is_empty() { Object::new() } else { input.clone() }
+    }
+
+    fn finish(
+        &self,
+        mut object: Object,
+        written: &Object,
+        stored: Option<&Object>,
+        around: &dyn Surroundings,
+    ) -> Result<Object, Violations> {
+        let phase = if stored.is_some() { Phase::Update } else { Phase::Insert };
+        let mut violations = self.validate(&object, phase, around).err().unwrap_or_default();
+        for transformation in &self.transformations {
+            transformation.check(written, &object, stored, &mut violations);
+        }
+        violations.into_result()?;
+        self.settle_all(&mut object);
+        for transformation in &self.transformations {
+            // Of a new entity, what was generated counts as written.
+            let written = if stored.is_some() { written } else { &object.clone() };
+            transformation.run(written, &mut object, around);
+        }
+        Ok(object)
     }
 
     /// References keep nothing but the key; fields are brought in line.
-    fn finish(&self, object: &mut Object) {
+    fn settle_all(&self, object: &mut Object) {
         for (name, field) in &self.fields {
             if let (Type::Foreign { .. }, Some(Value::Object(key))) =
                 (&field.kind, object.get_mut(*name))

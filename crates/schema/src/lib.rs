@@ -27,6 +27,7 @@ mod record;
 mod rule;
 mod shorthand;
 mod surroundings;
+mod transformation;
 mod validate;
 mod violations;
 
@@ -37,6 +38,7 @@ pub use record::{Record, Subschema, Subschemas};
 pub use rule::Rule;
 pub use shorthand::{Deprecation, Shorthand};
 pub use surroundings::{Nothing, Surroundings};
+pub use transformation::Transformation;
 pub use validate::is_vault_reference;
 pub use violations::{Violation, Violations};
 

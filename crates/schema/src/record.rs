@@ -10,6 +10,7 @@ use crate::check::{Check, Conditional, ConditionalAtLeastOneOf, CustomCheck};
 use crate::field::{Field, Type};
 use crate::shorthand::Shorthand;
 use crate::surroundings::Surroundings;
+use crate::transformation::Transformation;
 
 /// The declaration of an entity, of a plugin's configuration, or of a record within one.
 #[derive(Clone, Debug, Default)]
@@ -22,6 +23,7 @@ pub struct Record {
     pub(crate) checks: Vec<Check>,
     pub(crate) subschemas: Option<Subschemas>,
     pub(crate) settle: Option<fn(&mut Object)>,
+    pub(crate) transformations: Vec<Transformation>,
 }
 
 /// What a record looks like depends on the value of one of its fields.
@@ -173,6 +175,12 @@ impl Record {
         self
     }
 
+    /// Changes what was written before it is stored.
+    pub fn transformation(mut self, transformation: Transformation) -> Record {
+        self.transformations.push(transformation);
+        self
+    }
+
     /// The value of `key` decides what else holds: the first of its values that is named here.
     /// `unknown` is the violation of `key` when none is.
     pub fn subschemas(
@@ -282,6 +290,16 @@ impl Subschema {
     /// When a field fits, at least one of some fields must be non-empty.
     pub fn conditional_at_least_one_of(self, check: ConditionalAtLeastOneOf) -> Subschema {
         self.rule(Check::ConditionalAtLeastOneOf(Box::new(check)))
+    }
+
+    /// At least one of the fields must be non-empty (`config.minute`, `config.hour`).
+    pub fn at_least_one_of(self, fields: &[&'static str]) -> Subschema {
+        self.rule(Check::AtLeastOneOf(fields.to_vec()))
+    }
+
+    /// A rule of the declaration's own.
+    pub fn check(self, check: CustomCheck) -> Subschema {
+        self.rule(Check::Custom(check))
     }
 
     /// As [`Record::conditional`], among the subschema's own fields (`config.policy`).

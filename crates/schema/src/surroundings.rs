@@ -15,6 +15,9 @@ pub trait Surroundings {
     /// A fresh secret for a field that is generated: 32 characters of `[0-9A-Za-z]`.
     fn random_string(&self) -> String;
 
+    /// Fills a buffer with bytes that nobody can guess: salts.
+    fn random_bytes(&self, buffer: &mut [u8]);
+
     /// The part of `record` that depends on the value of its subschema key: a plugin's
     /// configuration for `("plugins", "key-auth")`. `None`: there is none of that name.
     fn subschema(&self, record: &str, name: &str) -> Option<&Subschema>;
@@ -40,6 +43,8 @@ impl Surroundings for Nothing {
     fn random_string(&self) -> String {
         String::new()
     }
+
+    fn random_bytes(&self, _: &mut [u8]) {}
 
     fn subschema(&self, _: &str, _: &str) -> Option<&Subschema> {
         None

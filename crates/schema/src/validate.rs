@@ -44,7 +44,7 @@ impl Record {
         around: &dyn Surroundings,
     ) -> Result<(), Violations> {
         let subschema = self.subschema_of(object, around);
-        if let Some(subschemas) = &self.subschemas {
+        if let Some(subschemas) = self.subschemas.as_ref().filter(|_| whole) {
             // Without knowing what it should look like, nothing more can be said.
             let key = object.get(subschemas.key).unwrap_or(&Value::Null);
             if key.is_null() {

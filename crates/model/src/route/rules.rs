@@ -3,7 +3,10 @@
 use std::sync::{Arc, LazyLock};
 
 use regex::bytes::RegexBuilder;
-use schema::{ConditionalAtLeastOneOf, CustomCheck, Field, Object, Record, Subschema, Violations};
+use schema::{
+    ConditionalAtLeastOneOf, CustomCheck, Field, Object, Record, Subschema, Surroundings,
+    Violations,
+};
 use serde_json::Value;
 
 use super::{Endpoint, Route, RouterFlavor, expression};
@@ -241,7 +244,7 @@ fn with_expression(flavor: RouterFlavor, fields: &[&'static str]) -> Vec<&'stati
 }
 
 /// Whether the router can make something of the route.
-fn check_match(route: &Object) -> Result<(), Violations> {
+fn check_match(route: &Object, _: &dyn Surroundings) -> Result<(), Violations> {
     let fail = |reason: &str| {
         Err(Violations::of_entity(format!("Router Expression failed validation: {reason}")))
     };

@@ -8,6 +8,7 @@ mod text;
 use schema::Field;
 
 use crate::Protocol;
+use crate::pki;
 
 pub use host::{host, host_with_optional_port, ip_or_cidr, route_host, sni, wildcard_host};
 pub use http::{cookie_name, header_name, headers, http_method};
@@ -52,4 +53,14 @@ pub fn timeout() -> Field {
 /// The id of an entity where it is no foreign key.
 pub fn uuid() -> Field {
     Field::string().uuid()
+}
+
+/// A certificate in PEM, with or without its chain.
+pub fn certificate() -> Field {
+    Field::string().check(pki::certificate::check)
+}
+
+/// A private key in PEM.
+pub fn key() -> Field {
+    Field::string().check(pki::key::check_private)
 }
