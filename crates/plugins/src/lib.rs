@@ -11,7 +11,6 @@ mod authentication;
 mod basic_auth;
 mod correlation_id;
 mod cors;
-mod declaration;
 mod fields;
 mod ip_restriction;
 mod key_auth;
@@ -24,6 +23,9 @@ use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 use plugin::{Definition, Listing, PluginCatalogue, Registry};
+
+/// What `GET /` says of a plugin: the version of Kong whose plugin it is.
+const VERSION: &str = "3.9.3";
 
 /// The plugins that are part of Weir, in the order in which they run.
 #[derive(Debug)]

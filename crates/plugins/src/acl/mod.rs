@@ -4,9 +4,10 @@ mod config;
 
 use std::sync::Arc;
 
+use model::{PluginProtocols, Scope};
 use plugin::{Access, Answer, BuildError, Definition, Exchange, Instance, Listing, Phases, Plugin};
+use schema::Field;
 
-use crate::declaration::{Protocols, subschema, without_consumer};
 use crate::{fields, settings};
 use config::Config;
 
@@ -14,13 +15,15 @@ pub(crate) fn definition() -> Definition {
     Definition {
         listing: Listing {
             name: "acl",
-            version: "3.9.3",
+            version: crate::VERSION,
             priority: 950,
-            schema: without_consumer(
-                subschema(Config::record(), Protocols::Http)
-                    .rule(schema::Check::OnlyOneOf(vec!["config.allow", "config.deny"]))
-                    .rule(schema::Check::AtLeastOneOf(vec!["config.allow", "config.deny"])),
-            ),
+            schema: model::Plugin::subschema(
+                Field::record(Config::record().clone()),
+                PluginProtocols::Http,
+                &[Scope::Consumer],
+            )
+            .rule(schema::Check::OnlyOneOf(vec!["config.allow", "config.deny"]))
+            .rule(schema::Check::AtLeastOneOf(vec!["config.allow", "config.deny"])),
         },
         phases: Phases { access: true, ..Phases::default() },
         build,

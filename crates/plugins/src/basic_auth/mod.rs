@@ -6,13 +6,14 @@ use std::sync::Arc;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use model::{PluginProtocols, Scope};
 use plugin::{
     Access, Answer, BuildError, CredentialKind, Definition, Exchange, Instance, Listing, Phases,
     Plugin, Verdict,
 };
+use schema::Field;
 use sha1::{Digest, Sha1};
 
-use crate::declaration::{Protocols, subschema, without_consumer};
 use crate::{authentication, fields, settings};
 use config::Config;
 
@@ -20,9 +21,13 @@ pub(crate) fn definition() -> Definition {
     Definition {
         listing: Listing {
             name: "basic-auth",
-            version: "3.9.3",
+            version: crate::VERSION,
             priority: 1100,
-            schema: without_consumer(subschema(Config::record(), Protocols::Http)),
+            schema: model::Plugin::subschema(
+                Field::record(Config::record().clone()),
+                PluginProtocols::Http,
+                &[Scope::Consumer],
+            ),
         },
         phases: Phases { access: true, ..Phases::default() },
         build,

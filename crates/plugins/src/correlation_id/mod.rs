@@ -6,10 +6,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use http1::ResponseHead;
+use model::PluginProtocols;
 use plugin::{Access, BuildError, Definition, Exchange, Instance, Listing, Phases, Plugin};
+use schema::Field;
 use uuid::Uuid;
 
-use crate::declaration::{Protocols, subschema};
 use crate::{fields, settings};
 use config::{Config, Generator};
 
@@ -17,9 +18,13 @@ pub(crate) fn definition() -> Definition {
     Definition {
         listing: Listing {
             name: "correlation-id",
-            version: "3.9.3",
+            version: crate::VERSION,
             priority: 100_001,
-            schema: subschema(Config::record(), Protocols::Http),
+            schema: model::Plugin::subschema(
+                Field::record(Config::record().clone()),
+                PluginProtocols::Http,
+                &[],
+            ),
         },
         phases: Phases { access: true, header_filter: true, ..Phases::default() },
         build,

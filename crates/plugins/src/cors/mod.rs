@@ -8,11 +8,12 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http1::{Fields, ResponseHead};
+use model::{PluginProtocols, Scope};
 use plugin::{
     Access, Answer, BuildError, Definition, Exchange, Instance, Listing, Phases, Plugin, Rendering,
 };
+use schema::Field;
 
-use crate::declaration::{Protocols, subschema, without_consumer};
 use crate::{fields, settings};
 use config::Config;
 use origins::{Allowed, Origins};
@@ -21,9 +22,13 @@ pub(crate) fn definition() -> Definition {
     Definition {
         listing: Listing {
             name: "cors",
-            version: "3.9.3",
+            version: crate::VERSION,
             priority: 2000,
-            schema: without_consumer(subschema(Config::record(), Protocols::Http)),
+            schema: model::Plugin::subschema(
+                Field::record(Config::record().clone()),
+                PluginProtocols::Http,
+                &[Scope::Consumer],
+            ),
         },
         phases: Phases { access: true, header_filter: true, ..Phases::default() },
         build,

@@ -6,9 +6,10 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use ipnet::IpNet;
+use model::PluginProtocols;
 use plugin::{Access, Answer, BuildError, Definition, Exchange, Instance, Listing, Phases, Plugin};
+use schema::Field;
 
-use crate::declaration::{Protocols, subschema};
 use crate::settings;
 use config::Config;
 
@@ -16,10 +17,14 @@ pub(crate) fn definition() -> Definition {
     Definition {
         listing: Listing {
             name: "ip-restriction",
-            version: "3.9.3",
+            version: crate::VERSION,
             priority: 990,
-            schema: subschema(Config::record(), Protocols::Http)
-                .rule(schema::Check::AtLeastOneOf(vec!["config.allow", "config.deny"])),
+            schema: model::Plugin::subschema(
+                Field::record(Config::record().clone()),
+                PluginProtocols::Http,
+                &[],
+            )
+            .rule(schema::Check::AtLeastOneOf(vec!["config.allow", "config.deny"])),
         },
         phases: Phases { access: true, ..Phases::default() },
         build,

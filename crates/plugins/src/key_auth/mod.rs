@@ -5,12 +5,13 @@ mod config;
 
 use std::sync::Arc;
 
+use model::{PluginProtocols, Scope};
 use plugin::{
     Access, Answer, BuildError, CredentialKind, Definition, Exchange, Instance, Listing, Phases,
     Plugin, Verdict,
 };
+use schema::Field;
 
-use crate::declaration::{Protocols, subschema, without_consumer};
 use crate::{authentication, fields, query, settings};
 use config::Config;
 
@@ -18,9 +19,13 @@ pub(crate) fn definition() -> Definition {
     Definition {
         listing: Listing {
             name: "key-auth",
-            version: "3.9.3",
+            version: crate::VERSION,
             priority: 1250,
-            schema: without_consumer(subschema(Config::record(), Protocols::Http)),
+            schema: model::Plugin::subschema(
+                Field::record(Config::record().clone()),
+                PluginProtocols::Http,
+                &[Scope::Consumer],
+            ),
         },
         phases: Phases { access: true, ..Phases::default() },
         build,

@@ -5,12 +5,13 @@ mod config;
 use std::sync::Arc;
 
 use http1::{Framing, Name};
+use model::PluginProtocols;
 use plugin::{
     Access, Answer, BodyError, BuildError, Definition, Exchange, Instance, Listing, Phases, Plugin,
     Verdict,
 };
+use schema::Field;
 
-use crate::declaration::{Protocols, subschema};
 use crate::settings;
 use config::Config;
 
@@ -18,9 +19,13 @@ pub(crate) fn definition() -> Definition {
     Definition {
         listing: Listing {
             name: "request-size-limiting",
-            version: "3.9.3",
+            version: crate::VERSION,
             priority: 951,
-            schema: subschema(Config::record(), Protocols::Http),
+            schema: model::Plugin::subschema(
+                Field::record(Config::record().clone()),
+                PluginProtocols::Http,
+                &[],
+            ),
         },
         phases: Phases { access: true, ..Phases::default() },
         build,

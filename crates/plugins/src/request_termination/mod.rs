@@ -5,12 +5,13 @@ mod config;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use model::PluginProtocols;
 use plugin::{
     Access, Answer, BuildError, Definition, Exchange, Instance, Listing, Phases, Plugin, Rendering,
 };
+use schema::Field;
 use serde_json::{Map, Value, json};
 
-use crate::declaration::{Protocols, subschema};
 use crate::{fields, query, settings};
 use config::Config;
 
@@ -18,9 +19,13 @@ pub(crate) fn definition() -> Definition {
     Definition {
         listing: Listing {
             name: "request-termination",
-            version: "3.9.3",
+            version: crate::VERSION,
             priority: 2,
-            schema: subschema(Config::record(), Protocols::Http),
+            schema: model::Plugin::subschema(
+                Field::record(Config::record().clone()),
+                PluginProtocols::Http,
+                &[],
+            ),
         },
         phases: Phases { access: true, ..Phases::default() },
         build,
