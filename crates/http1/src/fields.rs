@@ -1,6 +1,6 @@
 //! The field section of a head: one piece of memory, and where each name and value lies in it.
 
-use crate::name::Name;
+use crate::{decimal::write_decimal, name::Name};
 
 /// A place in a head's bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -105,6 +105,24 @@ impl Fields {
         let text = self.intern(name.text().as_bytes());
         let value = self.intern(value);
         self.push_line(name, text, value);
+    }
+
+    /// Adds a field that the gateway knows, whose value is `parts` one behind the other; see [`Fields::push`].
+    pub fn push_parts(&mut self, name: Name, parts: &[&[u8]]) {
+        let text = self.intern(name.text().as_bytes());
+        let start = self.text.len() as u32;
+        for part in parts {
+            self.text.extend_from_slice(part);
+        }
+        self.push_line(name, text, Span { start, end: self.text.len() as u32 });
+    }
+
+    /// Adds a field that the gateway knows, whose value is a number.
+    pub fn push_number(&mut self, name: Name, number: u64) {
+        let text = self.intern(name.text().as_bytes());
+        let start = self.text.len() as u32;
+        write_decimal(&mut self.text, number);
+        self.push_line(name, text, Span { start, end: self.text.len() as u32 });
     }
 
     /// Replaces all fields of this name by one.
@@ -220,6 +238,9 @@ mod tests {
         assert_eq!(fields.all(Name::Via).count(), 2);
         fields.set_known(Name::Via, b"1.1 c");
         assert_eq!(values(&fields), ["X-A=1", "Via=1.1 c"]);
+        fields.push_parts(Name::Server, &[b"kong/", b"1"]);
+        fields.push_number(Name::XKongProxyLatency, 120);
+        assert_eq!(values(&fields).split_off(2), ["Server=kong/1", "X-Kong-Proxy-Latency=120"]);
     }
 
     #[test]

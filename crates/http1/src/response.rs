@@ -15,9 +15,15 @@ pub enum ResponseError {
     /// The bytes are no HTTP/1 response head.
     #[error("not an HTTP/1 response: {0}")]
     Syntax(httparse::Error),
+    /// The bytes begin otherwise than any HTTP/1 response.
+    #[error("not an HTTP/1 response: it does not begin with HTTP/1")]
+    NotHttp,
     /// A status that no three digits from 100 on are.
     #[error("the status is not between 100 and 999")]
     Status,
+    /// 101 to a request that did not ask for another protocol.
+    #[error("switches protocols unasked")]
+    Unasked,
     /// See [`FramingError`].
     #[error(transparent)]
     Framing(#[from] FramingError),
@@ -75,6 +81,13 @@ impl ResponseHead {
         self.connection = ConnectionOptions::of(&self.fields);
         self.framing = response_framing(&self.fields, self.version, self.status, to_head)?;
         Ok(())
+    }
+
+    /// Whether a response can begin with these bytes, of which more may follow: what is no HTTP need not be waited for.
+    #[must_use]
+    pub fn may_begin_with(bytes: &[u8]) -> bool {
+        let length = bytes.len().min(b"HTTP/1.".len());
+        bytes.get(..length) == b"HTTP/1.".get(..length)
     }
 
     /// Begins a head of our own with the usual reason phrase and no fields.
