@@ -199,6 +199,14 @@ impl Record {
         self
     }
 
+    /// The subschema of that name, where the record itself lists them.
+    pub fn named_subschema(&self, name: &str) -> Option<&Subschema> {
+        match &self.subschemas.as_ref()?.source {
+            Source::Fixed(named) => named.iter().find(|(n, _)| *n == name).map(|(_, s)| &**s),
+            Source::Surroundings => None,
+        }
+    }
+
     /// Kong's name of the collection; empty for a record within another.
     pub fn name(&self) -> &'static str {
         self.name
@@ -222,6 +230,14 @@ impl Record {
         }
     }
 
+    /// What the record looks like for that value of its subschema key, if it is fixed.
+    pub fn subschema(&self, name: &str) -> Option<&Subschema> {
+        match &self.subschemas.as_ref()?.source {
+            Source::Fixed(named) => named.iter().find(|(n, _)| *n == name).map(|(_, s)| &**s),
+            Source::Surroundings => None,
+        }
+    }
+
     /// What the object's value of the subschema key adds, if anything.
     pub(crate) fn subschema_of<'a>(
         &'a self,
@@ -230,9 +246,7 @@ impl Record {
     ) -> Option<&'a Subschema> {
         let subschemas = self.subschemas.as_ref()?;
         let find = |name: &str| match &subschemas.source {
-            Source::Fixed(named) => {
-                named.iter().find(|(n, _)| *n == name).map(|(_, subschema)| &**subschema)
-            }
+            Source::Fixed(_) => self.subschema(name),
             Source::Surroundings => around.subschema(self.name, name),
         };
         match object.get(subschemas.key)? {

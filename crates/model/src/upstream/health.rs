@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use schema::Field;
+use schema::{Field, Record};
+use serde_json::json;
 
 use crate::types;
 
@@ -26,9 +27,9 @@ schema::record! {
     /// How the health of targets is found.
     pub struct Healthchecks {
         /// Probes.
-        pub active: ActiveCheck = Field::record(ActiveCheck::record().clone()),
+        pub active: ActiveCheck = shown(ActiveCheck::record()),
         /// What is learned from requests.
-        pub passive: PassiveCheck = Field::record(PassiveCheck::record().clone()),
+        pub passive: PassiveCheck = shown(PassiveCheck::record()),
         /// The share of the targets' weight, in percent, that must be available for the upstream
         /// to be healthy.
         pub threshold: Option<f64> = Field::number().between(0, 100).default(0),
@@ -54,9 +55,9 @@ schema::record! {
         /// Header fields of a probe.
         pub headers: Option<BTreeMap<String, Vec<String>>> = types::headers(),
         /// What makes a target healthy.
-        pub healthy: ActiveHealthy = Field::record(ActiveHealthy::record().clone()),
+        pub healthy: ActiveHealthy = shown(ActiveHealthy::record()),
         /// What makes a target unhealthy.
-        pub unhealthy: ActiveUnhealthy = Field::record(ActiveUnhealthy::record().clone()),
+        pub unhealthy: ActiveUnhealthy = shown(ActiveUnhealthy::record()),
     }
 }
 
@@ -94,9 +95,9 @@ schema::record! {
         /// What requests speak.
         pub r#type: Option<CheckType> = check_type(),
         /// What makes a target healthy.
-        pub healthy: PassiveHealthy = Field::record(PassiveHealthy::record().clone()),
+        pub healthy: PassiveHealthy = shown(PassiveHealthy::record()),
         /// What makes a target unhealthy.
-        pub unhealthy: PassiveUnhealthy = Field::record(PassiveUnhealthy::record().clone()),
+        pub unhealthy: PassiveUnhealthy = shown(PassiveUnhealthy::record()),
     }
 }
 
@@ -125,6 +126,20 @@ schema::record! {
         /// How many failed answers it takes; 0: never by these.
         pub http_failures: Option<u32> = count(),
     }
+}
+
+/// The field of an upstream; its description shows the defaults of both kinds of checks.
+pub(super) fn field() -> Field {
+    let defaults = json!({
+        "active": ActiveCheck::record().defaults(),
+        "passive": PassiveCheck::record().defaults(),
+    });
+    Field::record(Healthchecks::record().clone()).attribute("default", defaults)
+}
+
+/// A nested record whose description shows its defaults as one object, as Kong's does.
+fn shown(record: &Record) -> Field {
+    Field::record(record.clone()).attribute("default", record.defaults())
 }
 
 fn check_type() -> Field {

@@ -87,7 +87,7 @@ schema::record! {
         /// How fine the ring of consistent hashing is.
         pub slots: Option<u32> = Field::integer().between(10, 65536).default(10000),
         /// How the health of targets is found.
-        pub healthchecks: Healthchecks = Field::record(Healthchecks::record().clone()),
+        pub healthchecks: Healthchecks = health::field(),
         /// Words to find it by.
         pub tags: Option<Vec<String>> = types::tags(),
         /// The Host header that targets get; null: the request's or the target's.
