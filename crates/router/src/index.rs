@@ -1,0 +1,99 @@
+//! Entries by host and path.
+
+use std::sync::Arc;
+
+use smallvec::SmallVec;
+
+use crate::bucket::Bucket;
+use crate::entry::{Entry, Places};
+use crate::map::Map;
+use crate::name::Name;
+use crate::tree::{Tree, Vacant};
+
+/// Entries by path.
+type ByPath<T> = Tree<Bucket<T>>;
+
+/// An index of entries; clones share what did not change since.
+#[derive(Clone, Debug)]
+pub(crate) struct Index<T> {
+    exact: Map<Box<str>, ByPath<T>>,
+    /// Wildcards at the end: by what is before them.
+    beginnings: Tree<ByPath<T>>,
+    /// Wildcards at the beginning: by what is behind them, backwards.
+    endings: Tree<ByPath<T>>,
+    any: ByPath<T>,
+}
+
+impl<T> Default for Index<T> {
+    fn default() -> Index<T> {
+        Index {
+            exact: Map::default(),
+            beginnings: Tree::default(),
+            endings: Tree::default(),
+            any: Tree::default(),
+        }
+    }
+}
+
+impl<T> Index<T> {
+    /// Whether nothing is left in it, not even an empty place.
+    #[cfg(test)]
+    pub(crate) fn is_vacant(&self) -> bool {
+        self.exact.is_empty()
+            && self.beginnings.is_vacant()
+            && self.endings.is_vacant()
+            && self.any.is_vacant()
+    }
+
+    /// Calls `see` with the places that hold every entry which a request with this host and path
+    /// could meet. Those that most often hold the greatest rank come first.
+    pub(crate) fn visit<'t>(&'t self, host: &str, path: &[u8], mut see: impl FnMut(&'t Bucket<T>)) {
+        let mut by_path = |tree: &'t ByPath<T>| tree.prefixes_of(path, &mut see);
+        if let Some(tree) = self.exact.get(host) {
+            by_path(tree);
+        }
+        if !self.endings.is_vacant() {
+            let backwards: SmallVec<[u8; 128]> = host.bytes().rev().collect();
+            self.endings.prefixes_of(&backwards, &mut by_path);
+        }
+        self.beginnings.prefixes_of(host.as_bytes(), &mut by_path);
+        by_path(&self.any);
+    }
+}
+
+impl<T: Clone> Index<T> {
+    pub(crate) fn insert(&mut self, entry: &Arc<Entry<T>>) {
+        self.change(&Places::of(&entry.rule), |bucket| bucket.insert(entry));
+    }
+
+    pub(crate) fn remove(&mut self, entry: &Entry<T>) {
+        self.change(&Places::of(&entry.rule), |bucket| bucket.remove(entry));
+    }
+
+    fn change(&mut self, places: &Places, change: impl Fn(&mut Bucket<T>)) {
+        for host in &places.hosts {
+            let in_tree = |tree: &mut ByPath<T>| {
+                for path in &places.paths {
+                    tree.change(path, &change);
+                }
+            };
+            match host {
+                None => in_tree(&mut self.any),
+                Some(Name::Exact(name)) => {
+                    let tree = self.exact.entry(name.clone()).or_default();
+                    in_tree(tree);
+                    if tree.is_vacant() {
+                        self.exact.remove(name);
+                    }
+                }
+                Some(Name::Prefix(beginning)) => {
+                    self.beginnings.change(beginning.as_bytes(), in_tree);
+                }
+                Some(Name::Suffix(ending)) => {
+                    let backwards: Vec<u8> = ending.bytes().rev().collect();
+                    self.endings.change(&backwards, in_tree);
+                }
+            }
+        }
+    }
+}
