@@ -1,0 +1,80 @@
+//! The peers of an upstream as one immutable version of them: what an algorithm picks from.
+
+use std::sync::Arc;
+
+use crate::pages::Pages;
+use crate::peer::{Peer, PeerId};
+
+/// Where a peer sits in its pool. Stays the same while the peer is there; used again afterwards.
+pub(crate) type Slot = u32;
+
+/// One peer with what decides its share.
+#[derive(Clone, Debug)]
+pub(crate) struct Member {
+    pub(crate) peer: Arc<Peer>,
+    /// Same as the peer's, kept here so that building over all members stays in few cache lines.
+    pub(crate) identity: u64,
+    /// 0 gets nothing (but keeps its sticky sessions).
+    pub(crate) weight: u32,
+    /// Only used when no other peer is available.
+    pub(crate) failover: bool,
+    /// Whether its health lets it have traffic.
+    pub(crate) available: bool,
+}
+
+/// One version of the peers.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Pool {
+    members: Pages<Option<Member>>,
+    /// The slots to pick from: available, with a weight, of the tier in use; ascending.
+    eligible: Vec<Slot>,
+}
+
+impl Pool {
+    pub(crate) fn member(&self, slot: Slot) -> Option<&Member> {
+        self.members.get(slot as usize)?.as_ref()
+    }
+
+    /// All members with their slots.
+    pub(crate) fn members(&self) -> impl Iterator<Item = (Slot, &Member)> {
+        (0..).zip(self.members.iter()).filter_map(|(slot, member)| Some((slot, member.as_ref()?)))
+    }
+
+    pub(crate) fn eligible(&self) -> &[Slot] {
+        &self.eligible
+    }
+
+    /// The eligible members, in the order of [`eligible`](Pool::eligible).
+    pub(crate) fn eligible_members(&self) -> impl Iterator<Item = (Slot, &Member)> {
+        self.eligible.iter().filter_map(|&slot| Some((slot, self.member(slot)?)))
+    }
+
+    /// Whether there is nothing to pick that is not among those tried.
+    pub(crate) fn all_tried(&self, tried: &[PeerId]) -> bool {
+        // One tried peer appears once per attempt, so a longer list does not mean more peers.
+        self.eligible.len() <= tried.len()
+            && self.eligible_members().all(|(_, member)| tried.contains(&member.peer.id()))
+    }
+
+    pub(crate) fn put(&mut self, slot: Slot, member: Option<Member>) {
+        self.members.set(slot as usize, member);
+    }
+
+    /// Notes whether a slot may be picked.
+    pub(crate) fn set_eligible(&mut self, slot: Slot, eligible: bool) {
+        match (self.eligible.binary_search(&slot), eligible) {
+            (Err(place), true) => self.eligible.insert(place, slot),
+            (Ok(place), false) => {
+                self.eligible.remove(place);
+            }
+            _ => {}
+        }
+    }
+
+    /// Decides anew which slots may be picked.
+    pub(crate) fn choose_eligible(&mut self, rule: impl Fn(&Member) -> bool) {
+        let chosen =
+            self.members().filter(|(_, member)| rule(member)).map(|(slot, _)| slot).collect();
+        self.eligible = chosen;
+    }
+}

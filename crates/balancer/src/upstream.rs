@@ -1,0 +1,261 @@
+//! The live state of one upstream on a data plane.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use arc_swap::ArcSwap;
+use uuid::Uuid;
+
+use crate::config::Config;
+use crate::control::Control;
+use crate::error::{CannotSet, NoPeer};
+use crate::health::{Cause, Condition, Health, Outcome, Source, Transition, step};
+use crate::key::{Affinity, Inputs};
+use crate::peer::{Lease, Peer};
+use crate::plan::{Pick, Plan};
+use crate::target::{Answer, TargetChange, TargetSpec};
+use crate::view::View;
+
+/// One upstream: its targets, their addresses, health and counters.
+///
+/// Shared by snapshots, traffic threads, resolver and prober, and kept over every change of the
+/// configuration, so that a change loses no state that it does not concern: requests in flight,
+/// latencies, health and the position in the turn all stay.
+///
+/// [`pick`](Upstream::pick) takes no lock. Changes exclude each other and publish a new version
+/// for the picks to come.
+pub struct Upstream {
+    id: Uuid,
+    config: ArcSwap<Config>,
+    plan: ArcSwap<Plan>,
+    generation: AtomicU64,
+    control: Mutex<Control>,
+}
+
+impl Upstream {
+    /// An upstream without targets.
+    ///
+    /// `seed` decides where round-robin begins: random per node, so that the nodes of a fleet do
+    /// not all send their first request to the same target.
+    pub fn new(config: Config, seed: u64) -> Arc<Upstream> {
+        let mut control = Control::new(&config, seed);
+        Arc::new(Upstream {
+            id: config.id,
+            plan: ArcSwap::from_pointee(control.plan(&config)),
+            config: ArcSwap::from_pointee(config),
+            generation: AtomicU64::new(0),
+            control: Mutex::new(control),
+        })
+    }
+
+    /// The upstream of a service whose host names no upstream entity: that host is its only
+    /// target.
+    pub fn for_host(id: Uuid, host: &str, port: u16, seed: u64) -> Arc<Upstream> {
+        let upstream = Upstream::new(Config::implicit(id, host), seed);
+        let target = TargetSpec { id, host: host.into(), port, weight: 100, failover: false };
+        upstream.set_targets(&[target]);
+        upstream
+    }
+
+    /// The id it was made with; stays the same when its configuration changes.
+    pub fn id(&self) -> Uuid {
+        self.id
+    }
+
+    /// The present configuration.
+    pub fn config(&self) -> Arc<Config> {
+        self.config.load_full()
+    }
+
+    /// Takes a new configuration over. Where health checks are switched off, every peer is healthy
+    /// again.
+    pub fn configure(&self, config: Config) {
+        let mut control = self.lock();
+        control.configure(&config);
+        self.config.store(Arc::new(config));
+        self.publish(&mut control);
+    }
+
+    /// Replaces all targets; those that are not in the list go. Keeps the state of every address
+    /// that stays, also when its target has a new id.
+    pub fn set_targets(&self, targets: &[TargetSpec]) {
+        let mut control = self.lock();
+        control.set_targets(targets);
+        self.publish(&mut control);
+    }
+
+    /// Adds, changes and removes single targets. A change costs what it touches, and publishing
+    /// once at most O(peers) with a small constant: give changes that belong together at once.
+    pub fn change_targets(&self, changes: &[TargetChange]) {
+        let mut control = self.lock();
+        // Removals last: a target that is deleted and made anew in one go keeps its state.
+        let mut removed = Vec::new();
+        for change in changes {
+            match change {
+                TargetChange::Put(target) => {
+                    removed.retain(|id| *id != target.id);
+                    control.put_target(target);
+                }
+                TargetChange::Remove(id) => removed.push(*id),
+            }
+        }
+        for id in removed {
+            control.remove_target(id);
+        }
+        self.publish(&mut control);
+    }
+
+    /// The names among the targets' hosts: what a resolver has to keep [answering](Self::set_answer).
+    pub fn names(&self) -> Vec<Arc<str>> {
+        self.lock().names()
+    }
+
+    /// Takes over what the resolver found for a name, for all targets with that host. Addresses
+    /// that stay keep their state.
+    pub fn set_answer(&self, name: &str, answer: &Answer) {
+        let mut control = self.lock();
+        if control.set_answer(name, answer) {
+            self.publish(&mut control);
+        }
+    }
+
+    /// Whether a pick has something to go by: `false` while nothing is known but names that were
+    /// not answered yet.
+    pub fn is_resolved(&self) -> bool {
+        self.plan.load().refusal != Some(NoPeer::Unresolved)
+    }
+
+    /// Reads from a request what ties it to a peer. Costs nothing for algorithms that do not look
+    /// at the request.
+    pub fn affinity(&self, inputs: &dyn Inputs) -> Affinity {
+        Affinity::of(&self.config.load(), inputs)
+    }
+
+    /// The `Set-Cookie` for the client's answer, when this request was given a cookie or went to
+    /// another peer than its cookie says. It replaces a `Set-Cookie` of the same name.
+    pub fn set_cookie(&self, affinity: &Affinity, served_by: &Peer) -> Option<String> {
+        affinity.set_cookie(&self.config.load(), served_by)
+    }
+
+    /// The peer for the next attempt.
+    ///
+    /// # Errors
+    /// When there is none; see [`NoPeer`].
+    pub fn pick(&self, pick: &Pick<'_>) -> Result<Lease, NoPeer> {
+        self.plan.load().pick(pick)
+    }
+
+    /// Counts what came of an attempt. The transition, when it made the peer available or not.
+    ///
+    /// Report what reached the peer: an answer's status, or why there was none. A request that
+    /// the gateway answered itself is no report. Reports about peers that are gone are ignored.
+    pub fn report(
+        &self,
+        peer: &Arc<Peer>,
+        outcome: Outcome,
+        source: Source,
+        now: Instant,
+    ) -> Option<Transition> {
+        let config = self.config.load();
+        let rules = match source {
+            Source::Passive => &config.passive,
+            Source::Active => &config.active.rules,
+        };
+        let report = rules.judge(outcome)?;
+        let (before, after) = peer.update(|condition| step(condition, report, &rules.limits));
+        if before.health.is_available() == after.health.is_available() {
+            return None;
+        }
+        self.settle(peer, Cause::Report(source, outcome), before.health, now)
+    }
+
+    /// Sets a target's health by hand, for the one address or for all that it has now, and clears
+    /// the counters. Answers with the transitions.
+    ///
+    /// # Errors
+    /// When health checks are off, or there is no such target or address.
+    pub fn set_health(
+        &self,
+        host: &str,
+        port: u16,
+        address: Option<SocketAddr>,
+        healthy: bool,
+        now: Instant,
+    ) -> Result<Vec<Transition>, CannotSet> {
+        let config = self.config.load();
+        if !config.checks_on() {
+            return Err(CannotSet::ChecksOff(Arc::clone(&config.name)));
+        }
+        let peers = self.lock().peers_of(host, port, address);
+        if peers.is_empty() {
+            let at = address.map(|address| format!(" at {address}")).unwrap_or_default();
+            return Err(CannotSet::UnknownTarget {
+                upstream: Arc::clone(&config.name),
+                target: format!("{host}:{port}{at}"),
+            });
+        }
+        let to = if healthy { Health::Healthy } else { Health::Unhealthy };
+        let set = |peer: &Arc<Peer>| {
+            let (before, _) = peer.update(|_| Condition::settled(to));
+            self.settle(peer, Cause::Manual, before.health, now)
+        };
+        Ok(peers.iter().filter_map(set).collect())
+    }
+
+    /// The peers that active checks are for: every address with a weight above 0.
+    pub fn peers(&self) -> Vec<Arc<Peer>> {
+        self.lock().weighted_peers()
+    }
+
+    /// Grows with every change of configuration, targets, addresses or availability. Who keeps
+    /// something derived from this upstream compares it.
+    pub fn generation(&self) -> u64 {
+        self.generation.load(Ordering::Acquire)
+    }
+
+    /// Everything that an operator may want to see.
+    pub fn view(&self, now: Instant) -> View {
+        let config = self.config.load_full();
+        self.lock().view(&config, now)
+    }
+
+    /// Brings the pool in line with the peer's health. What other threads did meanwhile counts:
+    /// of several transitions of one peer at once, the ones that the pool saw are told.
+    fn settle(
+        &self,
+        peer: &Arc<Peer>,
+        cause: Cause,
+        from: Health,
+        now: Instant,
+    ) -> Option<Transition> {
+        let mut control = self.lock();
+        let to = control.settle_health(peer, cause, now)?;
+        self.publish(&mut control);
+        Some(Transition { peer: Arc::clone(peer), from, to, cause, since: now })
+    }
+
+    fn publish(&self, control: &mut Control) {
+        self.plan.store(Arc::new(control.plan(&self.config.load())));
+        self.generation.fetch_add(1, Ordering::Release);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Control> {
+        self.control.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Upstream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Upstream")
+            .field("id", &self.id)
+            .field("name", &self.config.load().name)
+            .field("generation", &self.generation())
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests;
