@@ -5,7 +5,6 @@ use std::fmt;
 use std::sync::Arc;
 
 use imbl::OrdMap;
-use imbl::ordmap::DiffItem;
 use model::{Change, Digest, Kind, Transaction};
 use uuid::Uuid;
 
@@ -99,30 +98,6 @@ impl Entities {
         self.iter()
             .map(|(kind, id, body)| Change { kind: kind.clone(), id, body: Some(body.clone()) })
             .collect()
-    }
-
-    /// The changes that make this set out of an older one. What both share by structure is not
-    /// looked at.
-    pub fn changes_since(&self, older: &Entities) -> Vec<Change> {
-        let none = OrdMap::new();
-        let mut changes = Vec::new();
-        let mut change = |kind: &Kind, id: &Uuid, body: Option<&Arc<str>>| {
-            changes.push(Change { kind: kind.clone(), id: *id, body: body.cloned() });
-        };
-        for (kind, was) in &older.kinds {
-            for item in was.diff(self.kinds.get(kind).unwrap_or(&none)) {
-                match item {
-                    DiffItem::Add(id, body) | DiffItem::Update { new: (id, body), .. } => {
-                        change(kind, id, Some(body));
-                    }
-                    DiffItem::Remove(id, _) => change(kind, id, None),
-                }
-            }
-        }
-        for (kind, is) in self.kinds.iter().filter(|(kind, _)| !older.kinds.contains_key(*kind)) {
-            is.iter().for_each(|(id, body)| change(kind, id, Some(body)));
-        }
-        changes
     }
 }
 

@@ -5,6 +5,7 @@
 //! again, how a set of entities is held, compared and packed into compressed blocks, and the pipe
 //! that stands in for a socket when both planes share a process. Must not know: a store, what an
 //! entity means, when anything is sent, retried or applied.
+#![forbid(unsafe_code)]
 
 mod block;
 mod convert;
@@ -27,7 +28,7 @@ pub use convert::{
 };
 pub use entities::{Entities, change_size, merge};
 pub use frame::{MAX_BODY, MAX_MESSAGE, PART, frame};
-pub use parts::{Assembler, parts, transaction_from};
+pub use parts::{Assembler, parts, transaction_from, transaction_to};
 pub use pipe::{Dialer, Listener, pipe};
 
 #[cfg(test)]

@@ -11,29 +11,42 @@ use crate::v1;
 /// sends the last part, far above what an operator writes at once.
 const MAX_TRANSACTION: usize = 1 << 30;
 
+/// A transaction as one message, which the caller knows to be small enough.
+pub fn transaction_to(transaction: &Transaction) -> v1::Transaction {
+    let changes = transaction.changes.iter();
+    v1::Transaction {
+        changes: changes.map(|c| change_to(&c.kind, c.id, c.body.as_deref())).collect(),
+        ..empty(transaction)
+    }
+}
+
 /// A transaction as messages of about [`PART`] bytes: at least one; one entity is never cut.
 pub fn parts(transaction: &Transaction) -> Vec<v1::Transaction> {
-    let part = |more| v1::Transaction {
-        prev: transaction.prev,
-        revision: transaction.revision,
-        committed_us: transaction.committed_us,
-        changes: Vec::new(),
-        more,
-    };
     let mut parts = Vec::new();
-    let (mut open, mut size) = (part(true), 0);
+    let (mut open, mut size) = (empty(transaction), 0);
     for change in &transaction.changes {
         let more = change_size(change);
         if size + more > PART && !open.changes.is_empty() {
-            parts.push(std::mem::replace(&mut open, part(true)));
+            open.more = true;
+            parts.push(std::mem::replace(&mut open, empty(transaction)));
             size = 0;
         }
         size += more;
         open.changes.push(change_to(&change.kind, change.id, change.body.as_deref()));
     }
-    open.more = false;
     parts.push(open);
     parts
+}
+
+/// The message of a transaction without its changes.
+fn empty(transaction: &Transaction) -> v1::Transaction {
+    v1::Transaction {
+        prev: transaction.prev,
+        revision: transaction.revision,
+        committed_us: transaction.committed_us,
+        changes: Vec::new(),
+        more: false,
+    }
 }
 
 /// A transaction that arrived whole.

@@ -176,20 +176,6 @@ proptest! {
     }
 
     #[test]
-    fn differences_lead_from_one_set_to_the_other(before in changes(), after in changes()) {
-        let mut old = Entities::default();
-        old.apply(&before);
-        let mut new = old.clone();
-        new.apply(&after);
-        let mut way = old.clone();
-        way.apply(&new.changes_since(&old));
-        assert_eq!(way.to_changes(), new.to_changes());
-        let mut back = new.clone();
-        back.apply(&old.changes_since(&new));
-        assert_eq!(back.to_changes(), old.to_changes());
-    }
-
-    #[test]
     fn merged_transactions_lead_to_the_same_set(
         before in changes(),
         log in prop::collection::vec(changes(), 1..5),

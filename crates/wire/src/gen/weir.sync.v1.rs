@@ -220,17 +220,14 @@ pub struct ChangeBatch {
     /// What the control plane has released.
     #[prost(message, optional, tag = "1")]
     pub head: ::core::option::Option<Cursor>,
-    /// In order; none has more parts.
+    /// In order, up to head; none has more parts.
     #[prost(message, repeated, tag = "2")]
     pub transactions: ::prost::alloc::vec::Vec<Transaction>,
-    /// Ask again at once, from the last transaction.
-    #[prost(bool, tag = "3")]
-    pub more: bool,
     /// Set: there are no transactions, and this is why.
-    #[prost(message, optional, tag = "4")]
+    #[prost(message, optional, tag = "3")]
     pub resync: ::core::option::Option<Resync>,
     /// Of the set of entities at head: 16 bytes.
-    #[prost(bytes = "bytes", tag = "5")]
+    #[prost(bytes = "bytes", tag = "4")]
     pub digest: ::prost::bytes::Bytes,
 }
 /// Asks for the whole configuration.

@@ -1,0 +1,405 @@
+//! The data planes: who they are, what they serve, and waiting until they serve enough.
+
+use std::collections::{BTreeMap, HashMap};
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use lifecycle::Clock;
+use model::{Cursor, Digest};
+use tokio::sync::watch;
+use tokio::time::Instant;
+use uuid::Uuid;
+use wire::v1;
+use wire::v1::status_report::State as WireState;
+
+/// A data plane without an open stream counts as connected when it was heard of this recently: it
+/// polls, or its stream is on another control plane for a moment.
+const LIVE: Duration = Duration::from_secs(30);
+
+/// More data planes than this are not remembered; the longest unseen goes first.
+const MEMBERS: usize = 20_000;
+
+/// The data planes of this control plane. Clones share the view.
+#[derive(Clone, Debug)]
+pub struct Fleet {
+    inner: Arc<Inner>,
+}
+
+/// A data plane as it describes itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Node {
+    /// Kept over restarts.
+    pub id: Uuid,
+    /// The name of its machine.
+    pub hostname: String,
+    /// The version of its program.
+    pub version: String,
+    /// What the operator calls it by.
+    pub labels: BTreeMap<String, String>,
+    /// The plugins that it can run, with their versions.
+    pub plugins: BTreeMap<String, String>,
+}
+
+/// How a data plane is connected to the control planes, as it says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// It has not said yet.
+    Unknown,
+    /// Nothing has been heard of, nothing is held.
+    Booting,
+    /// The stream is up.
+    Streaming,
+    /// The stream is down, control planes are polled.
+    Polling,
+    /// As polling, and nothing has been heard for longer than the rule allows.
+    Stale,
+}
+
+/// An entity that a data plane could not apply; its last good version stays there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rejection {
+    /// The revision that brought it.
+    pub revision: u64,
+    /// The collection, by Kong's name.
+    pub kind: String,
+    /// The primary key.
+    pub id: Uuid,
+    /// Why, for the operator.
+    pub reason: String,
+}
+
+/// What is known of a data plane.
+#[derive(Clone, Debug)]
+pub struct Member {
+    /// As it describes itself.
+    pub node: Node,
+    /// Where it came from last; `None` when it runs in this process.
+    pub address: Option<IpAddr>,
+    /// Whether it has a stream or was heard of a moment ago.
+    pub connected: bool,
+    /// How it is connected, as it says.
+    pub state: State,
+    /// What it holds.
+    pub received: Option<Cursor>,
+    /// What it answers requests from.
+    pub serving: Option<Cursor>,
+    /// The digest of what it holds; its text is Kong's `config_hash`.
+    pub digest: Option<Digest>,
+    /// What it could not apply, up to 1,000.
+    pub rejections: Vec<Rejection>,
+    /// How many entities it could not apply.
+    pub rejections_total: u64,
+    /// When it was heard of last, in microseconds since 1970.
+    pub last_seen_us: i64,
+}
+
+/// How many data planes are waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wanted {
+    /// All that are connected; none is enough when none is.
+    All,
+    /// More than half of those that are connected; none is enough when none is.
+    Quorum,
+    /// This many, whether or not as many are connected.
+    Count(usize),
+}
+
+/// Who serves a revision, and who does not yet.
+#[derive(Clone, Debug)]
+pub struct Served {
+    /// Whether as many serve it as were wanted.
+    pub reached: bool,
+    /// The connected data planes that serve it.
+    pub applied: Vec<Standing>,
+    /// The connected data planes that do not.
+    pub lagging: Vec<Standing>,
+}
+
+/// Where a data plane stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Standing {
+    /// The data plane.
+    pub id: Uuid,
+    /// The name of its machine.
+    pub hostname: String,
+    /// What it answers requests from.
+    pub serving: Option<Cursor>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    clock: Arc<dyn Clock>,
+    members: Mutex<HashMap<Uuid, Entry>>,
+    changed: watch::Sender<()>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    member: Member,
+    streams: usize,
+    seen: Instant,
+}
+
+/// An open stream of a data plane; dropping it says that the stream is closed.
+#[derive(Debug)]
+pub(crate) struct Attached {
+    fleet: Fleet,
+    id: Uuid,
+}
+
+impl Fleet {
+    pub(crate) fn new(clock: Arc<dyn Clock>) -> Fleet {
+        let changed = watch::Sender::new(());
+        Fleet { inner: Arc::new(Inner { clock, members: Mutex::default(), changed }) }
+    }
+
+    /// All data planes that are remembered, by hostname and id.
+    pub fn members(&self) -> Vec<Member> {
+        let mut members: Vec<Member> = self
+            .lock()
+            .values()
+            .map(|entry| Member { connected: entry.is_live(), ..entry.member.clone() })
+            .collect();
+        members.sort_by(|a, b| (&a.node.hostname, a.node.id).cmp(&(&b.node.hostname, b.node.id)));
+        members
+    }
+
+    /// One data plane.
+    pub fn member(&self, id: Uuid) -> Option<Member> {
+        let members = self.lock();
+        let entry = members.get(&id)?;
+        Some(Member { connected: entry.is_live(), ..entry.member.clone() })
+    }
+
+    /// How many data planes are connected.
+    pub fn connected(&self) -> usize {
+        self.lock().values().filter(|entry| entry.is_live()).count()
+    }
+
+    /// Completes with every change of the view, such as a report. For who shows it.
+    pub fn changes(&self) -> watch::Receiver<()> {
+        self.inner.changed.subscribe()
+    }
+
+    /// Waits until as many connected data planes as `wanted` serve `at` or what follows it, for
+    /// `timeout` at most. Driven by their reports, not by a clock.
+    ///
+    /// A data plane that comes or goes meanwhile is counted as it then stands. One that follows
+    /// another history than `at.epoch` does not serve it.
+    pub async fn wait_served(&self, at: Cursor, wanted: Wanted, timeout: Duration) -> Served {
+        let deadline = Instant::now() + timeout;
+        let mut changes = self.changes();
+        loop {
+            changes.borrow_and_update();
+            if self.has_reached(at, wanted) {
+                return self.served(at, wanted);
+            }
+            // Who falls silent is not announced: look again now and then.
+            let look_again = (Instant::now() + LIVE / 10).min(deadline);
+            if tokio::time::timeout_at(look_again, changes.changed()).await.is_err()
+                && Instant::now() >= deadline
+            {
+                return self.served(at, wanted);
+            }
+        }
+    }
+
+    /// Who serves `at` now.
+    pub fn served(&self, at: Cursor, wanted: Wanted) -> Served {
+        let (mut applied, mut lagging) = (Vec::new(), Vec::new());
+        for entry in self.lock().values().filter(|entry| entry.is_live()) {
+            let Member { node, serving, .. } = &entry.member;
+            let standing =
+                Standing { id: node.id, hostname: node.hostname.clone(), serving: *serving };
+            if entry.serves(at) { &mut applied } else { &mut lagging }.push(standing);
+        }
+        for list in [&mut applied, &mut lagging] {
+            list.sort_by(|a, b| (&a.hostname, a.id).cmp(&(&b.hostname, b.id)));
+        }
+        Served { reached: wanted.reached(applied.len(), lagging.len()), applied, lagging }
+    }
+
+    /// As [`served`](Fleet::served), without the lists: asked with every report.
+    fn has_reached(&self, at: Cursor, wanted: Wanted) -> bool {
+        let (mut applied, mut lagging) = (0, 0);
+        for entry in self.lock().values().filter(|entry| entry.is_live()) {
+            *(if entry.serves(at) { &mut applied } else { &mut lagging }) += 1;
+        }
+        wanted.reached(applied, lagging)
+    }
+
+    /// A data plane called.
+    pub(crate) fn seen(&self, node: Node, address: Option<IpAddr>) {
+        self.update(node, address, |_| {});
+    }
+
+    /// A data plane opened a stream.
+    pub(crate) fn attach(&self, node: Node, address: Option<IpAddr>) -> Attached {
+        let id = node.id;
+        self.update(node, address, |entry| entry.streams += 1);
+        Attached { fleet: self.clone(), id }
+    }
+
+    /// A data plane reported.
+    pub(crate) fn report(&self, report: Report, address: Option<IpAddr>) {
+        let Report { node, received, serving, digest, state, rejections, rejections_total } =
+            report;
+        self.update(node, address, |entry| {
+            entry.member.received = received;
+            entry.member.serving = serving;
+            entry.member.digest = digest;
+            entry.member.state = state;
+            entry.member.rejections = rejections;
+            entry.member.rejections_total = rejections_total;
+        });
+    }
+
+    /// Forgets data planes that were not heard of for so long.
+    pub(crate) fn forget(&self, unseen: Duration) {
+        let now = Instant::now();
+        let before = self.lock().len();
+        self.lock().retain(|_, entry| entry.is_live() || now - entry.seen <= unseen);
+        if self.lock().len() != before {
+            self.inner.changed.send_replace(());
+        }
+    }
+
+    fn update(&self, node: Node, address: Option<IpAddr>, change: impl FnOnce(&mut Entry)) {
+        let (id, last_seen_us, seen) = (node.id, self.inner.clock.wall_us(), Instant::now());
+        let mut members = self.lock();
+        if !members.contains_key(&id) && members.len() >= MEMBERS {
+            let unseen = members.iter().filter(|(_, e)| e.streams == 0).min_by_key(|(_, e)| e.seen);
+            if let Some(id) = unseen.map(|(id, _)| *id) {
+                members.remove(&id);
+            }
+        }
+        let entry = members.entry(id).or_insert_with(|| Entry::new(node.clone(), seen));
+        entry.seen = seen;
+        entry.member.node = node;
+        entry.member.address = address;
+        entry.member.last_seen_us = last_seen_us;
+        change(entry);
+        drop(members);
+        self.inner.changed.send_replace(());
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<Uuid, Entry>> {
+        self.inner.members.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Attached {
+    /// How many streams the fleet has, this one included.
+    pub(crate) fn streams(&self) -> usize {
+        self.fleet.lock().values().map(|entry| entry.streams).sum()
+    }
+}
+
+impl Drop for Attached {
+    fn drop(&mut self) {
+        if let Some(entry) = self.fleet.lock().get_mut(&self.id) {
+            entry.streams = entry.streams.saturating_sub(1);
+            entry.seen = Instant::now();
+        }
+        self.fleet.inner.changed.send_replace(());
+    }
+}
+
+impl Wanted {
+    fn reached(self, applied: usize, lagging: usize) -> bool {
+        match self {
+            Wanted::All => lagging == 0,
+            Wanted::Quorum => applied > lagging || lagging == 0,
+            Wanted::Count(count) => applied >= count,
+        }
+    }
+}
+
+impl Entry {
+    fn new(node: Node, seen: Instant) -> Entry {
+        let member = Member {
+            node,
+            address: None,
+            connected: true,
+            state: State::Unknown,
+            received: None,
+            serving: None,
+            digest: None,
+            rejections: Vec::new(),
+            rejections_total: 0,
+            last_seen_us: 0,
+        };
+        Entry { member, streams: 0, seen }
+    }
+
+    fn serves(&self, at: Cursor) -> bool {
+        self.member.serving.is_some_and(|s| s.epoch == at.epoch && s.revision >= at.revision)
+    }
+
+    fn is_live(&self) -> bool {
+        self.streams > 0 || self.seen.elapsed() < LIVE
+    }
+}
+
+/// A [`v1::StatusReport`] whose fields have been checked.
+#[derive(Debug)]
+pub(crate) struct Report {
+    node: Node,
+    received: Option<Cursor>,
+    serving: Option<Cursor>,
+    digest: Option<Digest>,
+    state: State,
+    rejections: Vec<Rejection>,
+    rejections_total: u64,
+}
+
+impl TryFrom<v1::StatusReport> for Report {
+    type Error = wire::Malformed;
+
+    fn try_from(report: v1::StatusReport) -> Result<Report, wire::Malformed> {
+        let state = match report.state() {
+            WireState::Unspecified => State::Unknown,
+            WireState::Booting => State::Booting,
+            WireState::Streaming => State::Streaming,
+            WireState::Polling => State::Polling,
+            WireState::Stale => State::Stale,
+        };
+        let digest = (!report.digest.is_empty())
+            .then(|| wire::digest_from("digest", &report.digest))
+            .transpose()?;
+        let rejections = report
+            .rejections
+            .into_iter()
+            .map(|rejection| {
+                Ok(Rejection {
+                    revision: rejection.revision,
+                    id: wire::uuid_from("id", &rejection.id)?,
+                    kind: rejection.kind,
+                    reason: rejection.reason,
+                })
+            })
+            .collect::<Result<_, _>>()?;
+        Ok(Report {
+            node: Node::try_from(report.node)?,
+            received: wire::cursor_from(report.received)?,
+            serving: wire::cursor_from(report.serving)?,
+            digest,
+            state,
+            rejections,
+            rejections_total: report.rejections_total,
+        })
+    }
+}
+
+impl TryFrom<Option<v1::Node>> for Node {
+    type Error = wire::Malformed;
+
+    fn try_from(node: Option<v1::Node>) -> Result<Node, wire::Malformed> {
+        let v1::Node { id, hostname, version, labels, plugins } =
+            node.ok_or_else(|| wire::Malformed("the data plane does not say who it is".into()))?;
+        let id = Uuid::try_parse(&id)
+            .map_err(|_| wire::Malformed("the data plane's id is not a UUID".into()))?;
+        Ok(Node { id, hostname, version, labels, plugins })
+    }
+}
