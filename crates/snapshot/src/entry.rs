@@ -1,0 +1,63 @@
+//! Routes and services as requests use them.
+
+use std::sync::Arc;
+
+use balancer::{Lease, Origin, Upstream};
+use model::{PathHandling, Protocol, Route, Service};
+
+/// A route and what follows from matching it.
+#[derive(Debug)]
+pub struct RouteEntry {
+    /// The entity.
+    pub route: Arc<Route>,
+    /// Its service, unless it has none.
+    pub service: Option<Arc<ServiceEntry>>,
+    path_handling: PathHandling,
+}
+
+impl RouteEntry {
+    pub(crate) fn new(
+        route: Arc<Route>,
+        service: Option<Arc<ServiceEntry>>,
+        path_handling: PathHandling,
+    ) -> RouteEntry {
+        RouteEntry { route, service, path_handling }
+    }
+
+    /// How the upstream's path is joined; not always what the route says (Kong honours `v1` only
+    /// in the router flavor `traditional`).
+    pub fn path_handling(&self) -> PathHandling {
+        self.path_handling
+    }
+}
+
+/// A service and where its requests go.
+#[derive(Debug)]
+pub struct ServiceEntry {
+    /// The entity.
+    pub service: Arc<Service>,
+    /// The upstream that its host names, or one that consists of its host.
+    pub upstream: Arc<Upstream>,
+}
+
+impl ServiceEntry {
+    /// The host that a target is asked for, without port: the upstream's `host_header`, the
+    /// target's name, or the service's host when that is what was resolved.
+    pub fn host_for(&self, lease: &Lease) -> Arc<str> {
+        let config = self.upstream.config();
+        if config.origin == Origin::ServiceHost {
+            return config.name.clone();
+        }
+        if let Some(host) = &config.host_header {
+            return host.clone();
+        }
+        let peer = lease.peer();
+        let named = peer.srv_name().filter(|_| config.use_srv_name);
+        Arc::clone(named.unwrap_or(peer.host()))
+    }
+
+    /// Whether its protocol is spoken over TLS.
+    pub fn is_secured(&self) -> bool {
+        matches!(self.service.protocol, Protocol::Https | Protocol::Grpcs | Protocol::Tls)
+    }
+}

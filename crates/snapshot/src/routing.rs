@@ -1,0 +1,183 @@
+//! Services and routes: from entities to the route table.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+
+use model::{Kind, PathHandling, Route, RouterFlavor, Service};
+use router::Table;
+use uuid::Uuid;
+
+use crate::entry::{RouteEntry, ServiceEntry};
+use crate::rejection::Rejections;
+use crate::upstreams::Upstreams;
+
+/// What is known of services and routes, and who belongs to whom.
+#[derive(Debug, Default)]
+pub(crate) struct Routing {
+    services: HashMap<Uuid, Arc<Service>>,
+    entries: HashMap<Uuid, Arc<ServiceEntry>>,
+    by_host: HashMap<Box<str>, BTreeSet<Uuid>>,
+    routes: HashMap<Uuid, Arc<Route>>,
+    of_service: HashMap<Uuid, BTreeSet<Uuid>>,
+    dirty_services: BTreeSet<Uuid>,
+    dirty_routes: BTreeSet<Uuid>,
+}
+
+impl Routing {
+    /// Takes a service or route over, or away. `None` when the entity is of another kind.
+    ///
+    /// # Errors
+    /// When the body is not what its kind declares; what was known before stays.
+    pub(crate) fn apply(
+        &mut self,
+        kind: &Kind,
+        id: Uuid,
+        body: Option<&str>,
+    ) -> Option<Result<(), String>> {
+        if *kind == Service::KIND {
+            let next = body.map(Service::from_body).transpose();
+            return Some(next.map(|next| self.set_service(id, next)).map_err(|e| e.to_string()));
+        }
+        if *kind == Route::KIND {
+            let next = body.map(Route::from_body).transpose();
+            return Some(next.map(|next| self.set_route(id, next)).map_err(|e| e.to_string()));
+        }
+        None
+    }
+
+    fn set_service(&mut self, id: Uuid, next: Option<Service>) {
+        self.dirty_services.insert(id);
+        if let Some(former) = self.services.remove(&id) {
+            leave(&mut self.by_host, former.host.as_str(), id);
+        }
+        if let Some(service) = next {
+            self.by_host.entry(service.host.as_str().into()).or_default().insert(id);
+            self.services.insert(id, Arc::new(service));
+        }
+    }
+
+    fn set_route(&mut self, id: Uuid, next: Option<Route>) {
+        self.dirty_routes.insert(id);
+        if let Some(service) = self.routes.remove(&id).and_then(|route| service_of(&route)) {
+            leave(&mut self.of_service, &service, id);
+        }
+        if let Some(route) = next {
+            if let Some(service) = service_of(&route) {
+                self.of_service.entry(service).or_default().insert(id);
+            }
+            self.routes.insert(id, Arc::new(route));
+        }
+    }
+
+    /// The service of a route.
+    pub(crate) fn service_of(&self, route: Uuid) -> Option<Uuid> {
+        self.routes.get(&route).and_then(|route| service_of(route))
+    }
+
+    /// Brings the table up to date. `renamed` are host names that have come to mean something
+    /// else. Costs what the changes touch.
+    pub(crate) fn settle(
+        &mut self,
+        table: &mut Table<Arc<RouteEntry>>,
+        upstreams: &mut Upstreams,
+        renamed: BTreeSet<Box<str>>,
+        rejections: &mut Rejections,
+    ) {
+        for name in renamed {
+            let services = self.by_host.get(&name).into_iter().flatten().copied();
+            self.dirty_services.extend(services);
+        }
+        for id in std::mem::take(&mut self.dirty_services) {
+            self.settle_service(id, table, upstreams);
+        }
+        for id in std::mem::take(&mut self.dirty_routes) {
+            let outcome = self.settle_route(id, table);
+            rejections.set(&Route::KIND, id, outcome);
+        }
+    }
+
+    fn settle_service(
+        &mut self,
+        id: Uuid,
+        table: &mut Table<Arc<RouteEntry>>,
+        upstreams: &mut Upstreams,
+    ) {
+        let former = self.entries.remove(&id);
+        if let Some(service) = self.services.get(&id) {
+            let upstream = upstreams.destination(&service.host, service.port);
+            let entry = Arc::new(ServiceEntry { service: Arc::clone(service), upstream });
+            self.entries.insert(id, entry);
+        }
+        // After the new one was taken, so that an implicit upstream that stays is not let go.
+        if let Some(former) = &former {
+            upstreams.release(&former.service.host, former.service.port, &former.upstream);
+        }
+        let was_enabled = former.is_some_and(|former| former.service.enabled);
+        let entry = self.entries.get(&id);
+        let enabled = entry.is_some_and(|entry| entry.service.enabled);
+        let flavor = table.rules().flavor;
+        for route in self.of_service.get(&id).into_iter().flatten() {
+            let known = self.routes.get(route).filter(|_| enabled && was_enabled);
+            match known {
+                // The route itself is what it was: spare compiling it.
+                Some(known) if !self.dirty_routes.contains(route) => {
+                    let payload = Arc::new(route_entry(known, entry.cloned(), flavor));
+                    if !table.set_payload(*route, &payload) {
+                        self.dirty_routes.insert(*route);
+                    }
+                }
+                _ => {
+                    self.dirty_routes.insert(*route);
+                }
+            }
+        }
+    }
+
+    fn settle_route(&self, id: Uuid, table: &mut Table<Arc<RouteEntry>>) -> Result<(), String> {
+        let Some(route) = self.routes.get(&id) else {
+            table.remove(id);
+            return Ok(());
+        };
+        let service = match service_of(route) {
+            None => None,
+            Some(service) => match self.entries.get(&service) {
+                Some(entry) if entry.service.enabled => Some(Arc::clone(entry)),
+                Some(_) => {
+                    table.remove(id);
+                    return Ok(());
+                }
+                None => return Err(format!("its service {service} is not known here")),
+            },
+        };
+        let payload = Arc::new(route_entry(route, service, table.rules().flavor));
+        table.insert(route, payload).map_err(|rejected| rejected.to_string())
+    }
+}
+
+fn route_entry(
+    route: &Arc<Route>,
+    service: Option<Arc<ServiceEntry>>,
+    flavor: RouterFlavor,
+) -> RouteEntry {
+    let honoured = flavor == RouterFlavor::Traditional;
+    let handling = route.path_handling.filter(|_| honoured).unwrap_or(PathHandling::V0);
+    RouteEntry::new(Arc::clone(route), service, handling)
+}
+
+fn service_of(route: &Route) -> Option<Uuid> {
+    route.service.as_ref().map(|reference| reference.id)
+}
+
+/// Takes an id out of a set in a map, and the set out of the map when it was the last.
+fn leave<K, Q>(map: &mut HashMap<K, BTreeSet<Uuid>>, key: &Q, id: Uuid)
+where
+    K: std::borrow::Borrow<Q> + Eq + std::hash::Hash,
+    Q: Eq + std::hash::Hash + ?Sized,
+{
+    if let Some(set) = map.get_mut(key) {
+        set.remove(&id);
+        if set.is_empty() {
+            map.remove(key);
+        }
+    }
+}

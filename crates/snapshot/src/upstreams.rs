@@ -1,0 +1,209 @@
+//! Live upstreams: those of upstream entities, and those that consist of a service's own host.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::hash::BuildHasher;
+use std::sync::Arc;
+
+use balancer::{Config, TargetChange, TargetSpec, Upstream};
+use model::{Kind, Target};
+use rustc_hash::FxBuildHasher;
+use uuid::Uuid;
+
+use crate::live::LiveChange;
+
+/// Namespace of the ids of implicit upstreams.
+const IMPLICIT: Uuid = Uuid::from_u128(0x6c1d_8f0a_93b7_4f6e_9c52_0d1e_7ab3_44f8);
+
+/// All live upstreams. They keep their state (health, counters, position) through every change
+/// that leaves them in place.
+#[derive(Debug, Default)]
+pub(crate) struct Upstreams {
+    seed: u64,
+    live: HashMap<Uuid, Arc<Upstream>>,
+    by_name: HashMap<Box<str>, Uuid>,
+    targets: HashMap<Uuid, (Uuid, TargetSpec)>,
+    of_upstream: HashMap<Uuid, BTreeSet<Uuid>>,
+    implicit: HashMap<(Box<str>, u16), Implicit>,
+    /// Changes of targets since the last [`Upstreams::settle`], by upstream.
+    pending: BTreeMap<Uuid, Vec<TargetChange>>,
+    /// Names that came to mean something else since the last settling.
+    renamed: BTreeSet<Box<str>>,
+    changes: Vec<LiveChange>,
+}
+
+#[derive(Debug)]
+struct Implicit {
+    upstream: Arc<Upstream>,
+    users: usize,
+}
+
+impl Upstreams {
+    /// `seed` decides where turns begin: random per node.
+    pub(crate) fn new(seed: u64) -> Upstreams {
+        Upstreams { seed, ..Upstreams::default() }
+    }
+
+    /// Takes an upstream or target over, or away. `None` when the entity is of another kind.
+    ///
+    /// # Errors
+    /// When the body is not what its kind declares; what was known before stays.
+    pub(crate) fn apply(
+        &mut self,
+        kind: &Kind,
+        id: Uuid,
+        body: Option<&str>,
+    ) -> Option<Result<(), String>> {
+        if *kind == model::Upstream::KIND {
+            return Some(match body {
+                None => {
+                    self.remove(id);
+                    Ok(())
+                }
+                Some(body) => match model::Upstream::from_body(body) {
+                    Ok(upstream) => {
+                        self.put(&upstream);
+                        Ok(())
+                    }
+                    Err(error) => Err(error.to_string()),
+                },
+            });
+        }
+        if *kind != Target::KIND {
+            return None;
+        }
+        Some(match body.map(Target::from_body).transpose() {
+            Ok(target) => {
+                self.change_target(id, target.as_ref());
+                Ok(())
+            }
+            Err(error) => Err(error.to_string()),
+        })
+    }
+
+    fn put(&mut self, entity: &model::Upstream) {
+        let config = Config::from(entity);
+        match self.live.get(&entity.id).cloned() {
+            Some(upstream) => {
+                self.forget_name(entity.id, &upstream.config().name);
+                upstream.configure(config);
+                self.changes.push(LiveChange::Put(upstream));
+            }
+            None => {
+                let upstream = Upstream::new(config, self.seed_of(entity.id));
+                // Targets may have come before their upstream.
+                let known = self.of_upstream.get(&entity.id).into_iter().flatten();
+                let targets: Vec<TargetSpec> =
+                    known.filter_map(|id| Some(self.targets.get(id)?.1.clone())).collect();
+                upstream.set_targets(&targets);
+                self.pending.remove(&entity.id);
+                self.changes.push(LiveChange::Put(Arc::clone(&upstream)));
+                self.live.insert(entity.id, upstream);
+            }
+        }
+        let name: Box<str> = entity.name.as_str().into();
+        self.by_name.insert(name.clone(), entity.id);
+        self.renamed.insert(name);
+    }
+
+    fn remove(&mut self, id: Uuid) {
+        if let Some(upstream) = self.live.remove(&id) {
+            self.forget_name(id, &upstream.config().name);
+            self.changes.push(LiveChange::Removed(upstream));
+        }
+    }
+
+    fn forget_name(&mut self, id: Uuid, name: &str) {
+        if self.by_name.get(name) == Some(&id) {
+            self.by_name.remove(name);
+        }
+        self.renamed.insert(name.into());
+    }
+
+    fn change_target(&mut self, id: Uuid, target: Option<&Target>) {
+        if let Some((upstream, _)) = self.targets.remove(&id) {
+            if let Some(ids) = self.of_upstream.get_mut(&upstream) {
+                ids.remove(&id);
+                if ids.is_empty() {
+                    self.of_upstream.remove(&upstream);
+                }
+            }
+            let stays = target.is_some_and(|target| target.upstream.id == upstream);
+            if !stays {
+                self.pending.entry(upstream).or_default().push(TargetChange::Remove(id));
+            }
+        }
+        if let Some(target) = target {
+            let spec = TargetSpec::from(target);
+            let upstream = target.upstream.id;
+            self.pending.entry(upstream).or_default().push(TargetChange::Put(spec.clone()));
+            self.targets.insert(id, (upstream, spec));
+            self.of_upstream.entry(upstream).or_default().insert(id);
+        }
+    }
+
+    /// Carries the changes of targets out, and tells which names have come to mean something else.
+    pub(crate) fn settle(&mut self) -> BTreeSet<Box<str>> {
+        for (id, changes) in std::mem::take(&mut self.pending) {
+            if let Some(upstream) = self.live.get(&id) {
+                upstream.change_targets(&changes);
+                self.changes.push(LiveChange::Put(Arc::clone(upstream)));
+            }
+        }
+        std::mem::take(&mut self.renamed)
+    }
+
+    /// Where a service with this host and port sends its requests. An implicit upstream counts
+    /// its users: whoever takes one gives it back by [`Upstreams::release`].
+    pub(crate) fn destination(&mut self, host: &str, port: u16) -> Arc<Upstream> {
+        let named = self.by_name.get(host).and_then(|id| self.live.get(id));
+        if let Some(upstream) = named {
+            return Arc::clone(upstream);
+        }
+        let seed = self.seed;
+        let changes = &mut self.changes;
+        let implicit = self.implicit.entry((host.into(), port)).or_insert_with(|| {
+            let id = Uuid::new_v5(&IMPLICIT, format!("{host}:{port}").as_bytes());
+            let upstream = Upstream::for_host(id, host, port, seed ^ hash(id));
+            changes.push(LiveChange::Put(Arc::clone(&upstream)));
+            Implicit { upstream, users: 0 }
+        });
+        implicit.users += 1;
+        Arc::clone(&implicit.upstream)
+    }
+
+    /// Gives back what [`Upstreams::destination`] gave for this host and port.
+    pub(crate) fn release(&mut self, host: &str, port: u16, upstream: &Arc<Upstream>) {
+        let key = (Box::from(host), port);
+        let Some(implicit) = self.implicit.get_mut(&key) else { return };
+        if !Arc::ptr_eq(&implicit.upstream, upstream) {
+            return;
+        }
+        implicit.users -= 1;
+        if implicit.users == 0 {
+            self.implicit.remove(&key);
+            self.changes.push(LiveChange::Removed(Arc::clone(upstream)));
+        }
+    }
+
+    /// What has happened to live upstreams since the last call, at most one change for each.
+    pub(crate) fn take_changes(&mut self) -> Vec<LiveChange> {
+        let mut last: BTreeMap<Uuid, LiveChange> = BTreeMap::new();
+        for change in std::mem::take(&mut self.changes) {
+            last.insert(change.upstream().id(), change);
+        }
+        last.into_values().collect()
+    }
+
+    /// The live upstream of an entity.
+    pub(crate) fn get(&self, id: Uuid) -> Option<&Arc<Upstream>> {
+        self.live.get(&id)
+    }
+
+    fn seed_of(&self, id: Uuid) -> u64 {
+        self.seed ^ hash(id)
+    }
+}
+
+fn hash(id: Uuid) -> u64 {
+    FxBuildHasher.hash_one(id)
+}
