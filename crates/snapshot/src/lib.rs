@@ -14,7 +14,6 @@ mod entry;
 mod live;
 mod rejection;
 mod routing;
-#[expect(clippy::module_inception, reason = "the crate is named after its main type")]
 mod snapshot;
 mod upstreams;
 
