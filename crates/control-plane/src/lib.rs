@@ -1,1 +1,17 @@
-//! The control plane: Admin API, store, stream.
+//! The control plane: Admin API, store, stream, in one process part.
+//!
+//! Owns: which parts a control plane consists of and how they are joined. It must not know: what
+//! any of them does. Everything binds before anything runs, so a start either succeeds whole or
+//! says what is in its way.
+#![forbid(unsafe_code)]
+
+mod database;
+mod local;
+mod node;
+mod start;
+mod view;
+
+pub use admin::{AddressHealth, Connections, TargetHealth, UpstreamHealth};
+pub use database::{OpenError, migrate, open};
+pub use local::LocalDataPlane;
+pub use start::{Running, StartError, Together, start};

@@ -8,7 +8,7 @@
 mod bind;
 mod directory;
 mod exit;
-mod memory;
+mod machine;
 pub mod status;
 
 use std::io;
@@ -22,7 +22,7 @@ use telemetry::metrics::Registry;
 pub use bind::{BindError, bind, bind_all};
 pub use directory::{DirectoryError, node_id, prepare};
 pub use exit::exit;
-pub use memory::{resident_memory, total_memory};
+pub use machine::{hostname, resident_memory, total_memory};
 
 /// The parts that a plane shares with the process it runs in. Clones share them.
 #[derive(Clone, Debug)]
@@ -56,7 +56,7 @@ impl Process {
         for warning in &loaded.warnings {
             tracing::warn!("{warning}");
         }
-        memory::register(&process.metrics);
+        machine::register(&process.metrics);
         Ok(process)
     }
 

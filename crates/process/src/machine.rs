@@ -1,4 +1,4 @@
-//! What this process takes of the machine, as Linux tells.
+//! The machine, and what this process takes of it, as Linux tells.
 
 use std::fs;
 
@@ -18,6 +18,15 @@ pub fn total_memory() -> u64 {
     let line = meminfo.lines().find_map(|line| line.strip_prefix("MemTotal:"));
     let kib = line.and_then(|line| line.trim().strip_suffix("kB"));
     kib.and_then(|kib| kib.trim().parse::<u64>().ok()).unwrap_or(0) * 1024
+}
+
+/// The machine's name; `localhost` where the system does not tell.
+pub fn hostname() -> String {
+    let name = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    match name.trim() {
+        "" => "localhost".to_owned(),
+        name => name.to_owned(),
+    }
 }
 
 /// The figures that Prometheus's client libraries give for every process, and the build.

@@ -1,0 +1,257 @@
+//! Joining the parts.
+
+use std::convert::Infallible;
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+
+use admin::{About, Api, Counters, Limits, Plain, Role, State, SystemRandom};
+use process::{BindError, DirectoryError, Process};
+use publish::Publisher;
+use rand::RngCore;
+use rand::SeedableRng;
+use rand::rngs::StdRng;
+use settings::{Listener, Settings};
+use store::Store;
+use telemetry::build_info;
+use uuid::Uuid;
+
+use crate::database;
+use crate::local::LocalDataPlane;
+use crate::node::{self, Node};
+use crate::view::View;
+
+/// What a control plane shares with the data plane of the same process.
+pub struct Together {
+    /// Where that data plane connects.
+    pub listener: wire::Listener,
+    /// What can be asked of it.
+    pub data_plane: Arc<dyn LocalDataPlane>,
+}
+
+impl std::fmt::Debug for Together {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Together").field("listener", &self.listener).finish_non_exhaustive()
+    }
+}
+
+/// A control plane that runs; the process's tasks end it.
+#[derive(Debug)]
+pub struct Running {
+    /// Where the Admin API listens.
+    pub admin: Vec<SocketAddr>,
+    /// Where data planes connect.
+    pub cluster: Vec<SocketAddr>,
+    /// Where the status listener is; none when the data plane of the same process has it.
+    pub status: Vec<SocketAddr>,
+}
+
+/// A control plane did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// An address is taken, or is none of this machine.
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    /// The data directory cannot be used.
+    #[error(transparent)]
+    Directory(#[from] DirectoryError),
+    /// The database cannot be used.
+    #[error(transparent)]
+    Database(#[from] database::OpenError),
+    /// The runtime refused a socket.
+    #[error("a listener cannot be handed to the runtime")]
+    Runtime(#[from] io::Error),
+}
+
+/// Starts a control plane: alone, or together with a data plane in the same process.
+///
+/// Binds every listener and opens the database before anything is served.
+///
+/// # Errors
+/// What is in the way, and what to do about it.
+pub async fn start(
+    settings: &Settings,
+    process: &Process,
+    together: Option<Together>,
+) -> Result<Running, StartError> {
+    let admin = process::bind_all("admin_listen", &plain("admin_listen", &settings.admin_listen))?;
+    let cluster =
+        process::bind_all("cluster_listen", &plain("cluster_listen", &settings.cluster_listen))?;
+    let status = match together {
+        Some(_) => Vec::new(),
+        None => {
+            process::bind_all("status_listen", &plain("status_listen", &settings.status_listen))?
+        }
+    };
+    let node_id = process::node_id(settings)?;
+    let store = database::open(settings).await?;
+
+    let role = if together.is_some() { Role::Traditional } else { Role::ControlPlane };
+    let (pipe, local) = match together {
+        Some(together) => (Some(together.listener), Some(together.data_plane)),
+        None => (None, None),
+    };
+    let publisher = publisher(settings, process, store.clone());
+    let cluster = serve_data_planes(process, &publisher, cluster, pipe)?;
+    if role == Role::ControlPlane {
+        database::watch(process, store.clone(), settings.db_update_frequency);
+    }
+    let counters = Arc::new(Counters::default());
+    let view = Arc::new(View { fleet: publisher.fleet().clone(), local: local.clone() });
+    let api = Api::new(State {
+        store,
+        clock: process.clock.clone(),
+        random: Arc::new(SystemRandom),
+        plugins: Arc::new(Catalogue),
+        barrier: view.clone(),
+        fleet: view,
+        node: Arc::new(Node::new(process.clone(), counters.clone(), local)),
+        about: Arc::new(about(settings, role, node_id)),
+    });
+    let admin = serve_admin(process, admin, &api, &counters)?;
+    let status = process::status::serve(process, status, status_page(publisher))?;
+    Ok(Running { admin, cluster, status })
+}
+
+/// The listeners that can be served: those without TLS.
+fn plain<'a>(setting: &str, listeners: &'a [Listener]) -> Vec<Listener> {
+    let (encrypted, plain): (Vec<&'a Listener>, Vec<&'a Listener>) =
+        listeners.iter().partition(|one| one.ssl);
+    for listener in encrypted {
+        tracing::warn!(setting, %listener, "not listening there: this version of Weir does not speak TLS on it");
+    }
+    plain.into_iter().cloned().collect()
+}
+
+fn publisher(settings: &Settings, process: &Process, store: Arc<dyn Store>) -> Publisher {
+    let publisher = Publisher::new(
+        store,
+        process.clock.clone(),
+        publish::Settings {
+            frequency: settings.db_update_frequency,
+            propagation: settings.db_update_propagation,
+            seed: StdRng::from_os_rng().next_u64(),
+            ..publish::Settings::default()
+        },
+    );
+    let (tailing, shutdown) = (publisher.clone(), process.tasks.shutdown().clone());
+    process.tasks.spawn("change log", async move { done(tailing.tail(&shutdown).await) });
+    let (compacting, shutdown) = (publisher.clone(), process.tasks.shutdown().clone());
+    process.tasks.spawn("log retention", async move { done(compacting.compact(&shutdown).await) });
+    wait_for_first_read(process, &publisher);
+    publisher
+}
+
+/// Not ready before the configuration was read once: nothing could be told to a data plane.
+fn wait_for_first_read(process: &Process, publisher: &Publisher) {
+    let guard = process.readiness.hold("the configuration has not been read from the database yet");
+    let mut released = publisher.released();
+    process.tasks.background("first read", async move {
+        // The publisher is gone only when the process is.
+        let _ = released.wait_for(Option::is_some).await;
+        drop(guard);
+    });
+}
+
+fn serve_data_planes(
+    process: &Process,
+    publisher: &Publisher,
+    listeners: Vec<TcpListener>,
+    pipe: Option<wire::Listener>,
+) -> Result<Vec<SocketAddr>, StartError> {
+    let mut addresses = Vec::new();
+    for listener in listeners {
+        let address = listener.local_addr()?;
+        addresses.push(address);
+        if !address.ip().is_loopback() {
+            tracing::warn!(
+                %address,
+                "cluster_listen is open to other machines, and what is sent there is neither encrypted nor asked for \
+                 a certificate: let only data planes reach it"
+            );
+        }
+        let listener = tokio::net::TcpListener::from_std(listener)?;
+        let (publisher, shutdown) = (publisher.clone(), process.tasks.shutdown().clone());
+        process
+            .tasks
+            .spawn("stream", async move { publisher.serve_tcp(listener, &shutdown).await });
+    }
+    if let Some(pipe) = pipe {
+        let (publisher, shutdown) = (publisher.clone(), process.tasks.shutdown().clone());
+        process.tasks.spawn("stream within the process", async move {
+            publisher.serve_pipe(pipe, &shutdown).await
+        });
+    }
+    Ok(addresses)
+}
+
+fn serve_admin(
+    process: &Process,
+    listeners: Vec<TcpListener>,
+    api: &Api,
+    counters: &Arc<Counters>,
+) -> Result<Vec<SocketAddr>, StartError> {
+    let mut addresses = Vec::new();
+    for listener in listeners {
+        addresses.push(listener.local_addr()?);
+        let listener = tokio::net::TcpListener::from_std(listener)?;
+        let (api, counters, shutdown) =
+            (api.clone(), counters.clone(), process.tasks.shutdown().clone());
+        process.tasks.spawn("Admin API", async move {
+            done(admin::serve(listener, Plain, api, Limits::default(), counters, shutdown).await)
+        });
+    }
+    Ok(addresses)
+}
+
+fn about(settings: &Settings, role: Role, node_id: Uuid) -> About {
+    About {
+        node_id,
+        workspace_id: Uuid::new_v5(&Uuid::NAMESPACE_OID, b"workspace:default"),
+        hostname: process::hostname(),
+        role,
+        router_flavor: match settings.router_flavor {
+            settings::RouterFlavor::TraditionalCompatible => {
+                model::RouterFlavor::TraditionalCompatible
+            }
+            settings::RouterFlavor::Traditional => model::RouterFlavor::Traditional,
+            settings::RouterFlavor::Expressions => model::RouterFlavor::Expressions,
+        },
+        configuration: node::configuration(settings),
+        gui_origins: Vec::new(),
+        default_wait: None,
+    }
+}
+
+fn status_page(publisher: Publisher) -> process::status::Status {
+    Arc::new(move || {
+        let released = *publisher.released().borrow();
+        serde_json::json!({
+            "version": build_info::VERSION,
+            "memory": { "resident": process::resident_memory() },
+            "database": { "reachable": released.is_some() },
+            "configuration_hash": released.map(|released| released.digest.to_string()),
+            "revision": released.map(|released| released.at.revision),
+            "data_planes": { "connected": publisher.fleet().connected() },
+        })
+    })
+}
+
+/// The end of a task that cannot fail.
+fn done((): ()) -> Result<(), Infallible> {
+    Ok(())
+}
+
+/// The plugins that may be configured: all that data planes of this version can run.
+#[derive(Debug)]
+struct Catalogue;
+
+impl plugin::PluginCatalogue for Catalogue {
+    fn names(&self) -> Vec<&'static str> {
+        plugins::bundled().names()
+    }
+
+    fn find(&self, name: &str) -> Option<&plugin::Listing> {
+        plugins::bundled().find(name)
+    }
+}
