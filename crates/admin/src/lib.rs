@@ -1,1 +1,43 @@
 //! Kong's Admin API.
+//!
+//! Owns: which paths exist and what their methods mean, request bodies and queries, Kong's
+//! answers and errors, the listener. The operations on entities are written once, for every entity
+//! type that `model` declares; `entity/` has what differs from one to another.
+//!
+//! Must not know: SQL, the stream, how requests are proxied. What other parts of a process know
+//! (who serves which revision, the health of targets, memory) comes in through the traits of
+//! [`State`].
+#![forbid(unsafe_code)]
+
+mod answer;
+mod api;
+mod apis;
+mod body;
+mod call;
+mod crud;
+mod endpoint;
+mod entity;
+mod error;
+mod find;
+mod form;
+mod info;
+mod list;
+mod path;
+mod query;
+mod reference;
+mod scan;
+mod schemas;
+mod server;
+mod stall;
+mod state;
+mod write;
+
+#[cfg(test)]
+mod tests;
+
+pub use api::Api;
+pub use server::{Counters, Handshake, Limits, Plain, serve};
+pub use state::{
+    About, AddressHealth, Barrier, Connections, DataPlane, Fleet, Laggard, Node, Object, Random,
+    Role, Served, State, SystemRandom, TargetHealth, UpstreamHealth, Wait, Wanted,
+};

@@ -1,0 +1,190 @@
+//! Request bodies: which are read, how, and how much of them (admin-api.md §7).
+
+use std::convert::Infallible;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use http::request::Parts;
+use http::{StatusCode, header};
+use http_body::Body;
+use http_body_util::BodyExt;
+use serde_json::Value;
+
+use crate::error::Refusal;
+use crate::form::{self, Argument, MAX_ARGUMENTS};
+use crate::state::Object;
+
+/// The most that is read of a body (Kong: `nginx_admin_client_max_body_size`).
+pub(crate) const MAX_BYTES: usize = 10 * 1024 * 1024;
+
+/// A client that sends nothing for this long in the middle of its body is cut off.
+const IDLE: Duration = Duration::from_secs(30);
+
+/// A client whose body is not complete after this long is cut off: a trickle that stays below
+/// [`IDLE`] must not hold a connection for days.
+const TOTAL: Duration = Duration::from_secs(300);
+
+/// What a client wrote.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Input {
+    /// The members.
+    pub(crate) object: Object,
+    /// Whether they are text (a form) whose types are to be inferred from the declaration.
+    pub(crate) textual: bool,
+}
+
+enum Kind {
+    Json,
+    Form,
+    Multipart(String),
+}
+
+/// Reads the body of a POST, PUT or PATCH.
+pub(crate) async fn read<B>(parts: &Parts, body: B) -> Result<Input, Refusal>
+where
+    B: Body<Data = Bytes>,
+    B::Error: std::fmt::Display,
+{
+    let kind = kind(parts)?;
+    let bytes = collect(parts, body).await?;
+    match kind {
+        // No Content-Type: only a body that is not there can be understood.
+        None if bytes.is_empty() => Ok(Input::default()),
+        None => Err(unsupported("the request has a body and no Content-Type")),
+        Some(Kind::Json) => match serde_json::from_slice(&bytes) {
+            Ok(Value::Object(object)) => Ok(Input { object, textual: false }),
+            Ok(_) => Err(Refusal::bad_request("Cannot parse JSON body: expected an object")),
+            Err(_) => Err(Refusal::bad_request("Cannot parse JSON body")),
+        },
+        Some(Kind::Form) => nested(form::parse(&bytes).map_err(refused)?),
+        Some(Kind::Multipart(boundary)) => nested(parts_of(bytes, boundary).await?),
+    }
+}
+
+/// The Refusal for arguments that cannot be read, of a body or a query.
+pub(crate) fn refused(refused: form::Refused) -> Refusal {
+    Refusal::bad_request(match refused {
+        form::Refused::TooMany => "Too many arguments".to_owned(),
+        form::Refused::TooDeep(name) => {
+            let start: String = name.chars().take(80).collect();
+            format!("the argument '{start}…' nests too deeply")
+        }
+        form::Refused::NotUtf8 => "an argument is not valid UTF-8".to_owned(),
+    })
+}
+
+fn kind(parts: &Parts) -> Result<Option<Kind>, Refusal> {
+    let mut values = parts.headers.get_all(header::CONTENT_TYPE).iter();
+    let Some(value) = values.next() else { return Ok(None) };
+    if values.next().is_some() {
+        return Err(Refusal::bad_request("Multiple Content-Type headers not allowed"));
+    }
+    let text = value.to_str().unwrap_or_default();
+    let essence = text.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    match essence.as_str() {
+        "application/json" => Ok(Some(Kind::Json)),
+        "application/x-www-form-urlencoded" => Ok(Some(Kind::Form)),
+        "multipart/form-data" => match multer::parse_boundary(text) {
+            Ok(boundary) => Ok(Some(Kind::Multipart(boundary))),
+            Err(_) => Err(Refusal::bad_request(
+                "Cannot parse multipart body: the Content-Type names no boundary",
+            )),
+        },
+        _ => Err(unsupported(&format!("Content-Type '{essence}' is not supported"))),
+    }
+}
+
+fn unsupported(why: &str) -> Refusal {
+    Refusal::Message(
+        StatusCode::UNSUPPORTED_MEDIA_TYPE,
+        format!(
+            "{why}; send application/json, application/x-www-form-urlencoded or \
+             multipart/form-data"
+        ),
+    )
+}
+
+async fn collect<B>(parts: &Parts, body: B) -> Result<Bytes, Refusal>
+where
+    B: Body<Data = Bytes>,
+    B::Error: std::fmt::Display,
+{
+    // Refuse by the length that is announced, before a byte is read.
+    if body.size_hint().lower() > MAX_BYTES as u64 {
+        return Err(too_large());
+    }
+    let mut body = std::pin::pin!(body);
+    let mut bytes = BytesMut::new();
+    let reading = async {
+        while let Some(frame) = tokio::time::timeout(IDLE, body.frame()).await? {
+            let frame = match frame {
+                Ok(frame) => frame,
+                Err(error) => return Ok(Err(broken_off(&error))),
+            };
+            if let Ok(data) = frame.into_data() {
+                if bytes.len() + data.len() > MAX_BYTES {
+                    return Ok(Err(too_large()));
+                }
+                bytes.extend_from_slice(&data);
+            }
+        }
+        Ok::<_, tokio::time::error::Elapsed>(Ok(()))
+    };
+    match tokio::time::timeout(TOTAL, reading).await {
+        Ok(Ok(Ok(()))) => Ok(bytes.freeze()),
+        Ok(Ok(Err(refusal))) => Err(refusal),
+        Ok(Err(_)) | Err(_) => {
+            tracing::debug!(path = parts.uri.path(), "a client did not send its body in time");
+            Err(Refusal::Message(
+                StatusCode::REQUEST_TIMEOUT,
+                "the body did not arrive in time".to_owned(),
+            ))
+        }
+    }
+}
+
+fn too_large() -> Refusal {
+    Refusal::Message(
+        StatusCode::PAYLOAD_TOO_LARGE,
+        format!("the body is larger than {} MiB", MAX_BYTES / (1024 * 1024)),
+    )
+}
+
+fn broken_off(error: &impl std::fmt::Display) -> Refusal {
+    Refusal::bad_request(format!("the body broke off: {error}"))
+}
+
+fn nested(arguments: Vec<Argument>) -> Result<Input, Refusal> {
+    Ok(Input { object: form::nest(arguments).map_err(refused)?, textual: true })
+}
+
+/// The parts of a multipart body as arguments; of several with one name the last one counts.
+async fn parts_of(bytes: Bytes, boundary: String) -> Result<Vec<Argument>, Refusal> {
+    let bad = |error: multer::Error| {
+        Refusal::bad_request(format!("Cannot parse multipart body: {error}"))
+    };
+    let stream = futures_util::stream::iter([Ok::<Bytes, Infallible>(bytes)]);
+    let mut multipart = multer::Multipart::new(stream, boundary);
+    let mut arguments: Vec<Argument> = Vec::new();
+    while let Some(field) = multipart.next_field().await.map_err(bad)? {
+        if arguments.len() == MAX_ARGUMENTS {
+            return Err(refused(form::Refused::TooMany));
+        }
+        let name = field.name().unwrap_or_default().to_owned();
+        let json = field.content_type().is_some_and(|t| t.essence_str() == "application/json");
+        let data = field.bytes().await.map_err(bad)?;
+        let value = if json {
+            serde_json::from_slice(&data)
+                .map_err(|_| Refusal::bad_request("Cannot parse JSON body"))?
+        } else {
+            let text = String::from_utf8(data.into());
+            Value::String(text.map_err(|_| refused(form::Refused::NotUtf8))?)
+        };
+        arguments.retain(|argument| argument.name != name);
+        arguments.push(Argument { name, value });
+    }
+    Ok(arguments)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,256 @@
+//! What the Admin API is given: the store and everything else that it must not own.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use lifecycle::Clock;
+use model::{Cursor, RouterFlavor};
+use plugin::PluginCatalogue;
+use serde_json::{Map, Value};
+use store::Store;
+use telemetry::logging::Level;
+use uuid::Uuid;
+
+/// A JSON object; its keys are sorted, so its text is canonical.
+pub type Object = Map<String, Value>;
+
+/// What the Admin API works with. The binaries fill it in.
+#[derive(Clone)]
+pub struct State {
+    /// Where entities are read and written.
+    pub store: Arc<dyn Store>,
+    /// The time, for `created_at`, `updated_at` and the latency header.
+    pub clock: Arc<dyn Clock>,
+    /// Randomness, for ids and generated credentials.
+    pub random: Arc<dyn Random>,
+    /// The plugins that may be configured.
+    pub plugins: Arc<dyn PluginCatalogue>,
+    /// Who serves which revision.
+    pub barrier: Arc<dyn Barrier>,
+    /// What the data planes report.
+    pub fleet: Arc<dyn Fleet>,
+    /// What this process knows of itself while it runs.
+    pub node: Arc<dyn Node>,
+    /// What does not change while it runs.
+    pub about: Arc<About>,
+}
+
+impl fmt::Debug for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("State").field("about", &self.about).finish_non_exhaustive()
+    }
+}
+
+/// Facts about this process that stay as they are.
+#[derive(Clone, Debug)]
+pub struct About {
+    /// Identifies this process to clients; a new one per start, as Kong does.
+    pub node_id: Uuid,
+    /// Identifies the workspace `default`, which clients ask for; stays the same.
+    pub workspace_id: Uuid,
+    /// The machine's name.
+    pub hostname: String,
+    /// Kong's `role`.
+    pub role: Role,
+    /// Decides which fields a route has.
+    pub router_flavor: RouterFlavor,
+    /// Kong's `configuration` of `GET /`: every effective setting, secrets already replaced.
+    pub configuration: Object,
+    /// Origins of Kong Manager (`admin_gui_url`); empty allows every origin.
+    pub gui_origins: Vec<String>,
+    /// Whether writes are answered only when they are served, when the caller does not say
+    /// (`?wait=`). On time-out such a write is answered as if it had not waited.
+    pub default_wait: Option<Wait>,
+}
+
+/// Kong's `role`, as far as the Admin API differs by it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// Control and data plane in one process.
+    Traditional,
+    /// A control plane for separate data planes.
+    ControlPlane,
+}
+
+/// Until when a write's answer is held back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Wait {
+    /// How many data planes must serve the write.
+    pub wanted: Wanted,
+    /// At most this long.
+    pub within: Duration,
+}
+
+/// How many data planes must serve a revision.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wanted {
+    /// Every one that is connected.
+    All,
+    /// More than half of those that are connected.
+    Quorum,
+    /// At least this many.
+    AtLeast(u32),
+}
+
+/// What came of waiting for a revision.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Served {
+    /// Whether as many as wanted serve it.
+    pub reached: bool,
+    /// How many serve it.
+    pub serving: u32,
+    /// Those that are connected and do not serve it yet.
+    pub laggards: Vec<Laggard>,
+}
+
+/// A data plane that does not serve a revision yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Laggard {
+    /// The name by which operators know it (its host name, else its id).
+    pub node: String,
+    /// The revision that it serves; `None` when it has served nothing yet.
+    pub serving: Option<u64>,
+}
+
+/// Waits for data planes. `publish` knows them.
+#[async_trait]
+pub trait Barrier: Send + Sync + 'static {
+    /// Waits until as many data planes as wanted serve the revision (or a later one), at most
+    /// `within`. With none connected, `All` and `Quorum` are reached at once.
+    async fn wait_served(&self, at: Cursor, wanted: Wanted, within: Duration) -> Served;
+}
+
+/// What the data planes report to this control plane.
+#[async_trait]
+pub trait Fleet: Send + Sync + 'static {
+    /// The health of an upstream as a data plane sees it; `None` when no data plane reports it.
+    async fn upstream_health(&self, upstream: Uuid) -> Option<UpstreamHealth>;
+
+    /// Sets the health of a target's addresses by hand: of all, or of the one named. `target` is
+    /// its `host:port` as stored.
+    ///
+    /// # Errors
+    /// Why the balancer refuses, in a sentence for the operator.
+    async fn set_health(
+        &self,
+        upstream: Uuid,
+        target: &str,
+        address: Option<SocketAddr>,
+        healthy: bool,
+    ) -> Result<(), String>;
+
+    /// The data planes that are or were connected lately.
+    fn data_planes(&self) -> Vec<DataPlane>;
+}
+
+/// The health of an upstream.
+#[derive(Clone, Debug, PartialEq)]
+pub struct UpstreamHealth {
+    /// Whether any active or passive check is configured.
+    pub checked: bool,
+    /// Whether enough weight is available for the upstream to take requests.
+    pub healthy: bool,
+    /// The targets that it balances over, in no particular order.
+    pub targets: Vec<TargetHealth>,
+}
+
+/// The health of a target.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TargetHealth {
+    /// The target as stored, `host:port`.
+    pub target: String,
+    /// The kind of DNS record that the addresses came from: `A`, `AAAA`, `SRV`; `A` for an
+    /// address literal, as Kong says. `ERROR` when the name resolves to nothing.
+    pub dns: String,
+    /// Its addresses; empty when the name resolves to nothing.
+    pub addresses: Vec<AddressHealth>,
+}
+
+/// The health of one address of a target.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AddressHealth {
+    /// Where requests go.
+    pub address: SocketAddr,
+    /// Its share of the target's weight.
+    pub weight: u32,
+    /// Whether it is given requests.
+    pub healthy: bool,
+}
+
+/// A data plane as Kong's `clustering_data_planes` describes it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DataPlane {
+    /// Its node id.
+    pub id: Uuid,
+    /// Its host name.
+    pub hostname: String,
+    /// The address from which it connected.
+    pub ip: String,
+    /// Its version.
+    pub version: String,
+    /// The digest of what it serves, 32 hexadecimal digits.
+    pub config_hash: String,
+    /// Kong's `sync_status`: `normal`, `unknown`…
+    pub sync_status: String,
+    /// When it was heard last, in seconds since 1970.
+    pub last_seen: i64,
+    /// The revision that it serves; `None` before the first.
+    pub serving: Option<u64>,
+}
+
+/// What this process knows of itself while it runs.
+pub trait Node: Send + Sync + 'static {
+    /// Connections and requests of this process, all listeners together.
+    fn connections(&self) -> Connections;
+
+    /// Resident memory of this process in bytes.
+    fn resident_memory(&self) -> u64;
+
+    /// The level from which on messages are logged.
+    fn log_level(&self) -> Level;
+
+    /// Changes the level, for a time or until it is changed again (`None`).
+    ///
+    /// # Errors
+    /// A sentence for the operator.
+    fn set_log_level(&self, level: Level, during: Option<Duration>) -> Result<(), String>;
+}
+
+/// Counts since the start (`accepted`, `handled`, `requests`) and of this moment (the others).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Connections {
+    /// Connections accepted.
+    pub accepted: u64,
+    /// Connections that were not refused by a limit.
+    pub handled: u64,
+    /// Connections that are open.
+    pub active: u64,
+    /// Of those, the ones whose request is being read.
+    pub reading: u64,
+    /// Of those, the ones that are being answered.
+    pub writing: u64,
+    /// Of those, the ones that wait for a request.
+    pub waiting: u64,
+    /// Requests.
+    pub requests: u64,
+}
+
+/// Where randomness comes from.
+pub trait Random: Send + Sync + 'static {
+    /// Fills the bytes with unpredictable ones: credentials are made of them.
+    fn fill(&self, bytes: &mut [u8]);
+}
+
+/// The process's generator, seeded by the operating system.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SystemRandom;
+
+impl Random for SystemRandom {
+    #[expect(clippy::disallowed_methods, reason = "the one place that draws real randomness")]
+    fn fill(&self, bytes: &mut [u8]) {
+        rand::RngCore::fill_bytes(&mut rand::rng(), bytes);
+    }
+}
