@@ -89,8 +89,8 @@ pub trait Store: Send + Sync + 'static {
     /// from its cursor.
     async fn grown(&self, revision: u64);
 
-    /// Drops changes up to and including `revision` from the log, and remembers that it did. The
-    /// newest revision stays, whatever is asked.
+    /// Drops changes up to and including `revision` from the log, and remembers that it did. A
+    /// revision beyond the newest means the newest.
     async fn compact(&self, revision: u64) -> Result<(), Error>;
 
     /// The newest revision that was committed at or before `time_us` (microseconds since 1970, by

@@ -82,6 +82,11 @@ pub enum Operation {
 /// Operations that are done in order, all or none, under one revision. Uniqueness and references
 /// are judged as if checked after the last operation, so a set may swap two names or insert a
 /// child before its parent.
+///
+/// Of several things that are wrong, the same one is reported on every store: an operation that
+/// cannot be done ([`crate::Error::Exists`], [`crate::Error::Conflict`]) before what is wrong at
+/// the end, and there uniqueness, then references that lead nowhere, then deletions of what is
+/// referred to; each in the order of the operations.
 #[derive(Clone, Debug, Default)]
 pub struct WriteSet {
     /// The steps.

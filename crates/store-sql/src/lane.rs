@@ -1,0 +1,237 @@
+//! Group commit: one writer per lane, and whatever waits while it is busy becomes its next
+//! transaction.
+//!
+//! A commit costs a flush of the disk and, on Postgres, the counter that orders all control
+//! planes. Both are paid per transaction, so a transaction takes as many write sets as there are.
+//! What keeps the log (compacting, a new epoch) takes its turn in the same queue.
+
+use std::time::Duration;
+
+use model::Cursor;
+use store::{Committed, Error, WriteSet};
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::{Instant, timeout_at};
+
+use crate::fault::Fault;
+use crate::ledger::{Ledger, Outcomes, Upkeep, transact, upkeep};
+
+/// At most so many operations are in one group; a set with more goes alone.
+pub(crate) const GROUP: usize = 1000;
+/// At most so many sets wait; further ones wait for a place.
+const QUEUE: usize = 4096;
+/// A set that has waited so long is not begun any more.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// How often a transaction that another writer broke off is run again. Each time the other one has
+/// succeeded.
+const ATTEMPTS: usize = 10;
+
+/// A queue of write sets and the task that writes them.
+///
+/// The task ends when the lane is dropped and what was begun is done.
+#[derive(Debug)]
+pub(crate) struct Lane {
+    queue: mpsc::Sender<Job>,
+}
+
+#[derive(Debug)]
+enum Job {
+    Write(Request),
+    Upkeep(Upkeep, oneshot::Sender<Result<(), Error>>),
+}
+
+#[derive(Debug)]
+struct Request {
+    set: WriteSet,
+    deadline: Instant,
+    answer: oneshot::Sender<Result<Committed, Error>>,
+}
+
+impl Lane {
+    /// Starts the writer. `committed` hears of every revision before the caller does.
+    pub(crate) fn start<L, F>(ledger: L, committed: F) -> Lane
+    where
+        L: Ledger + 'static,
+        F: Fn(Cursor) + Send + 'static,
+    {
+        let (queue, jobs) = mpsc::channel(QUEUE);
+        let writer = Writer { ledger, jobs, next: None, committed };
+        tokio::spawn(writer.run());
+        Lane { queue }
+    }
+
+    /// Writes a set. When the caller goes away after this has begun, the set may be written.
+    pub(crate) async fn write(&self, set: WriteSet) -> Result<Committed, Error> {
+        let deadline = Instant::now() + PATIENCE;
+        let (answer, answered) = oneshot::channel();
+        self.submit(deadline, Job::Write(Request { set, deadline, answer })).await?;
+        answered.await.unwrap_or_else(|_| Err(stopped()))
+    }
+
+    /// Runs statements in a transaction of their own.
+    pub(crate) async fn upkeep(&self, upkeep: Upkeep) -> Result<(), Error> {
+        let (answer, answered) = oneshot::channel();
+        self.submit(Instant::now() + PATIENCE, Job::Upkeep(upkeep, answer)).await?;
+        answered.await.unwrap_or_else(|_| Err(stopped()))
+    }
+
+    async fn submit(&self, deadline: Instant, job: Job) -> Result<(), Error> {
+        match timeout_at(deadline, self.queue.send(job)).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(_)) => Err(stopped()),
+            Err(_) => Err(crowded()),
+        }
+    }
+}
+
+fn stopped() -> Error {
+    Error::Failed("its writer has stopped; restart the process".to_owned())
+}
+
+fn crowded() -> Error {
+    Error::Unavailable(format!(
+        "writes have waited for {} s behind others; try again later",
+        PATIENCE.as_secs()
+    ))
+}
+
+struct Writer<L, F> {
+    ledger: L,
+    jobs: mpsc::Receiver<Job>,
+    /// A job that did not go into the last group.
+    next: Option<Job>,
+    committed: F,
+}
+
+impl<L: Ledger, F: Fn(Cursor)> Writer<L, F> {
+    async fn run(mut self) {
+        loop {
+            let job = match self.next.take() {
+                Some(job) => job,
+                None => match self.jobs.recv().await {
+                    Some(job) => job,
+                    None => return,
+                },
+            };
+            match job {
+                Job::Upkeep(statements, answer) => {
+                    let done = upkeep(&mut self.ledger, &statements).await;
+                    // Who does not wait any more does not need the answer.
+                    let _ = answer.send(done.map_err(Error::from));
+                }
+                Job::Write(first) => {
+                    let (sets, answers): (Vec<_>, Vec<_>) = self
+                        .group(first)
+                        .into_iter()
+                        .map(|request| (request.set, request.answer))
+                        .unzip();
+                    let outcomes = self.write(&sets).await;
+                    for (outcome, answer) in outcomes.into_iter().zip(answers) {
+                        let _ = answer.send(outcome);
+                    }
+                }
+            }
+        }
+    }
+
+    /// A request and whatever waits behind it and fits, without those that nobody waits for.
+    fn group(&mut self, first: Request) -> Vec<Request> {
+        let mut operations = first.set.operations.len();
+        let mut group = vec![first];
+        while let Ok(job) = self.jobs.try_recv() {
+            match job {
+                Job::Write(request)
+                    if operations.saturating_add(request.set.operations.len()) <= GROUP =>
+                {
+                    operations += request.set.operations.len();
+                    group.push(request);
+                }
+                other => {
+                    self.next = Some(other);
+                    break;
+                }
+            }
+        }
+        group.retain(|request| !request.answer.is_closed());
+        let now = Instant::now();
+        let (late, group): (Vec<_>, Vec<_>) =
+            group.into_iter().partition(|request| request.deadline <= now);
+        for request in late {
+            let _ = request.answer.send(Err(crowded()));
+        }
+        group
+    }
+
+    /// Writes a group; when the database refuses it as a whole, each set alone, so that one that
+    /// the database cannot take does not fail the others.
+    async fn write(&mut self, sets: &[WriteSet]) -> Outcomes {
+        if sets.is_empty() {
+            return Outcomes::new();
+        }
+        match self.attempt(sets).await {
+            Ok(outcomes) => outcomes,
+            Err(Fault::Race(_) | Fault::Refused(_)) if sets.len() > 1 => {
+                let mut outcomes = Vec::with_capacity(sets.len());
+                for set in sets.chunks(1) {
+                    match self.attempt(set).await {
+                        Ok(outcome) => outcomes.extend(outcome),
+                        Err(fault) => outcomes.push(Err(fault.into())),
+                    }
+                }
+                outcomes
+            }
+            Err(fault) => sets.iter().map(|_| Err(fault.copy().into())).collect(),
+        }
+    }
+
+    async fn attempt(&mut self, sets: &[WriteSet]) -> Result<Outcomes, Fault> {
+        let mut attempts = 0;
+        let mut lost = false;
+        loop {
+            attempts += 1;
+            match transact(&mut self.ledger, sets).await {
+                Ok(outcomes) => {
+                    let newest =
+                        outcomes.iter().flatten().map(|c| c.at).max_by_key(|at| at.revision);
+                    if let Some(at) = newest {
+                        (self.committed)(at);
+                    }
+                    return Ok(outcomes);
+                }
+                Err(Fault::Race(why)) if attempts < ATTEMPTS => {
+                    tracing::debug!(attempts, why, "a write is run again after a race");
+                }
+                // The server may have closed an idle connection, or restarted.
+                Err(Fault::Lost(why)) if !lost => {
+                    lost = true;
+                    tracing::info!(why, "a write is run again on a new connection");
+                }
+                Err(fault) => return Err(fault),
+            }
+        }
+    }
+}
+
+/// The lanes of a store: `small` for what users do one by one, `bulk` for what would keep them
+/// waiting, where the database lets both run.
+#[derive(Debug)]
+pub(crate) struct Lanes {
+    small: Lane,
+    bulk: Option<Lane>,
+}
+
+impl Lanes {
+    pub(crate) fn new(small: Lane, bulk: Option<Lane>) -> Lanes {
+        Lanes { small, bulk }
+    }
+
+    pub(crate) async fn write(&self, set: WriteSet) -> Result<Committed, Error> {
+        match &self.bulk {
+            Some(bulk) if set.operations.len() > GROUP => bulk.write(set).await,
+            _ => self.small.write(set).await,
+        }
+    }
+
+    pub(crate) async fn upkeep(&self, statements: Upkeep) -> Result<(), Error> {
+        self.small.upkeep(statements).await
+    }
+}

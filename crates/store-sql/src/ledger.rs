@@ -1,0 +1,129 @@
+//! One write transaction, from looking to committing, the same for both databases.
+
+use model::{Change, Cursor};
+use store::{Committed, Error, WriteSet};
+
+use crate::facts::{Edge, Facts, Hold, Ident, Wanted, reach, roots};
+use crate::fault::Fault;
+use crate::judge::judge;
+use crate::plan::Plan;
+use crate::pools::Arg;
+use crate::sql::Statement;
+
+/// A connection that writes. Its steps are called in the order of this list.
+pub(crate) trait Ledger: Send {
+    /// Whether others can write while a transaction of this ledger runs.
+    const SHARED: bool;
+
+    /// Begins a transaction; connects again when the connection was lost.
+    fn begin(&mut self) -> impl Future<Output = Result<(), Fault>> + Send;
+
+    /// What refers to these entities and to what would be deleted with them.
+    fn edges(&mut self, roots: &[Ident]) -> impl Future<Output = Result<Vec<Edge>, Fault>> + Send;
+
+    /// Locks what is wanted and says what is there.
+    fn look(&mut self, wanted: &Wanted) -> impl Future<Output = Result<Facts, Fault>> + Send;
+
+    /// Makes the tables so and takes the next revision, as the last thing before the commit.
+    fn apply(
+        &mut self,
+        version: u64,
+        plan: &Plan<'_>,
+    ) -> impl Future<Output = Result<Cursor, Fault>> + Send;
+
+    /// Runs a statement of [`crate::sql::state`], whose parameters are numbers and ids.
+    fn keep(
+        &mut self,
+        statement: &Statement,
+        args: &[Arg<'_>],
+    ) -> impl Future<Output = Result<(), Fault>> + Send;
+
+    /// Commits.
+    fn commit(&mut self) -> impl Future<Output = Result<(), Fault>> + Send;
+
+    /// Undoes the transaction, whatever state it is in.
+    fn rollback(&mut self) -> impl Future<Output = ()> + Send;
+}
+
+/// The answers to the sets of one transaction.
+pub(crate) type Outcomes = Vec<Result<Committed, Error>>;
+
+/// Judges and writes the sets in one transaction, under one revision. On a fault nothing is
+/// written (or, for [`Fault::Unknown`], nobody knows).
+pub(crate) async fn transact<L: Ledger>(
+    ledger: &mut L,
+    sets: &[WriteSet],
+) -> Result<Outcomes, Fault> {
+    ledger.begin().await?;
+    let done = run(ledger, sets).await;
+    match done {
+        Ok(Done::Nothing(outcomes)) => {
+            ledger.rollback().await;
+            Ok(outcomes)
+        }
+        Ok(Done::Written(outcomes)) => {
+            ledger.commit().await?;
+            Ok(outcomes)
+        }
+        Err(fault) => {
+            ledger.rollback().await;
+            Err(fault)
+        }
+    }
+}
+
+/// Statements that keep the log, run in order in one transaction.
+pub(crate) type Upkeep = Vec<(Statement, Vec<Arg<'static>>)>;
+
+/// Runs statements in a transaction of their own.
+pub(crate) async fn upkeep<L: Ledger>(ledger: &mut L, statements: &Upkeep) -> Result<(), Fault> {
+    ledger.begin().await?;
+    for (statement, args) in statements {
+        if let Err(fault) = ledger.keep(statement, args).await {
+            ledger.rollback().await;
+            return Err(fault);
+        }
+    }
+    ledger.commit().await
+}
+
+enum Done {
+    Nothing(Outcomes),
+    Written(Outcomes),
+}
+
+async fn run<L: Ledger>(ledger: &mut L, sets: &[WriteSet]) -> Result<Done, Fault> {
+    let mut wanted = Wanted::by(sets);
+    let roots = roots(sets);
+    let mut edges = Vec::new();
+    if !roots.is_empty() {
+        edges = ledger.edges(&roots).await?;
+        for ident in reach(sets, &edges) {
+            wanted.hold(ident, Hold::Delete);
+        }
+    }
+    let facts = ledger.look(&wanted).await?;
+    if !roots.is_empty() && L::SHARED {
+        // What was read before the locks were held may have changed until then. What is held for
+        // deletion now gets no new dependents; if it got some before, they must be held, too.
+        edges = ledger.edges(&roots).await?;
+        let held = |ident: &Ident| wanted.entities.get(ident) == Some(&Hold::Delete);
+        if !reach(sets, &edges).iter().all(held) {
+            return Err(Fault::Race("what is deleted has got a new dependent".to_owned()));
+        }
+    }
+    let judgement = judge(sets, &facts, &edges);
+    if judgement.plan.touched.is_empty() {
+        return Ok(Done::Nothing(answer(judgement.outcomes, facts.at, facts.at)));
+    }
+    let at = ledger.apply(facts.version, &judgement.plan).await?;
+    Ok(Done::Written(answer(judgement.outcomes, facts.at, at)))
+}
+
+fn answer(outcomes: Vec<Result<Vec<Change>, Error>>, before: Cursor, after: Cursor) -> Outcomes {
+    let committed = |changes: Vec<Change>| {
+        let at = if changes.is_empty() { before } else { after };
+        Committed { at, changes }
+    };
+    outcomes.into_iter().map(|outcome| outcome.map(committed)).collect()
+}

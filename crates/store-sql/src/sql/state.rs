@@ -1,0 +1,40 @@
+//! The log's bookkeeping, each in a transaction of its own or as its last statement.
+
+use super::Statement;
+
+/// (revision)
+pub(crate) const COMPACT_CHANGES: Statement = Statement::common(
+    "DELETE FROM changes WHERE version IN (SELECT version FROM revisions WHERE revision <= $1)",
+);
+
+/// (revision)
+pub(crate) const COMPACT_REVISIONS: Statement =
+    Statement::common("DELETE FROM revisions WHERE revision <= $1");
+
+/// (revision). Last in its transaction, because every write waits for this row.
+pub(crate) const COMPACTED: Statement =
+    Statement::common("UPDATE store_state SET compacted = $1 WHERE compacted < $1");
+
+/// (revision, size). The next revision up to which compacting drops about `size` changes.
+pub(crate) const COMPACT_STEP: Statement = Statement::common(
+    "SELECT coalesce(\
+       (SELECT min(revision) FROM \
+         (SELECT revision, sum(size) OVER (ORDER BY revision) AS total FROM \
+           (SELECT revision, size FROM revisions WHERE revision <= $1 \
+            ORDER BY revision LIMIT $2) oldest) counted \
+        WHERE total >= $2), $1)",
+);
+
+/// (new epoch, seen epoch, seen revision)
+pub(crate) const RENEW_EPOCH: Statement =
+    Statement::common("UPDATE store_state SET epoch = $1 WHERE epoch = $2 AND revision < $3");
+
+/// All of them, for the test that prepares them.
+#[cfg(test)]
+pub(crate) const ALL: &[(&str, Statement)] = &[
+    ("compact changes", COMPACT_CHANGES),
+    ("compact revisions", COMPACT_REVISIONS),
+    ("compacted", COMPACTED),
+    ("compact step", COMPACT_STEP),
+    ("renew epoch", RENEW_EPOCH),
+];

@@ -1,0 +1,6 @@
+//! The store on both databases, for real.
+
+mod both;
+mod opening;
+mod postgres;
+mod sqlite;
