@@ -361,7 +361,9 @@ fn responses_are_read_leniently_where_only_one_reading_is_left() {
     assert!(!response(b"HTTP/1.1 200 OK\r\n\r\n", false).unwrap().keeps_connection());
     assert!(response(b"HTTP/1.1 103 Early Hints\r\n\r\n", false).unwrap().is_interim());
     assert!(!response(b"HTTP/1.1 101 Switching Protocols\r\n\r\n", false).unwrap().is_interim());
-    for (bytes, possible) in [("", true), ("HTT", true), ("HTTP/1.1 2", true), ("SSH-2.0", false), ("HTTP/2", false)] {
+    for (bytes, possible) in
+        [("", true), ("HTT", true), ("HTTP/1.1 2", true), ("SSH-2.0", false), ("HTTP/2", false)]
+    {
         assert_eq!(ResponseHead::may_begin_with(bytes.as_bytes()), possible, "{bytes:?}");
     }
     let mut out = Vec::new();

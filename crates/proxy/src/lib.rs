@@ -1,1 +1,45 @@
 //! One request, top to bottom: read, route, plugins, balance, forward, answer.
+//!
+//! Owns: the traffic threads and everything on them: listeners, client connections, the life of a request, the
+//! answers of the gateway's own. It must not know: where the configuration comes from (it reads snapshots), how a
+//! peer is chosen or a plugin decides, stores, the Admin API.
+//!
+//! Start reading at `request.rs`.
+#![forbid(unsafe_code)]
+
+mod access_log;
+mod answer;
+mod attempt;
+mod client;
+mod connection;
+mod counters;
+mod date;
+mod downstream;
+mod failure;
+mod forward;
+mod incoming;
+mod listener;
+mod log_line;
+mod options;
+mod outgoing;
+mod own_answer;
+mod protocol;
+mod record;
+mod request;
+mod response_head;
+mod secure;
+mod server;
+mod thread;
+mod timer;
+mod upstream_head;
+
+pub use access_log::{AccessLog, Format as AccessLogFormat};
+pub use client::Trust;
+pub use counters::{Totals, Traffic};
+pub use failure::{Failure, Fault, Retry};
+pub use listener::BindError;
+pub use options::{Limits, Options};
+pub use server::{Bound, Proxy, Running, Stopped};
+
+#[cfg(test)]
+mod tests;

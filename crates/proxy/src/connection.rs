@@ -1,0 +1,173 @@
+//! One client's HTTP/1 connection: request after request, until one side has enough.
+
+use std::{cell::RefCell, future::poll_fn, ops::Range, rc::Rc, task::Poll};
+
+use http1::{HeadScan, Limits, Version};
+use tokio::time::Instant;
+use upstream::Stream;
+
+use crate::{
+    downstream::{
+        Answer,
+        http1::{Http1Answer, Http1Body, linger},
+    },
+    failure::Failure,
+    incoming::Incoming,
+    request::{self, Origin, Timers},
+    thread::{Entered, Scratch, Thread},
+};
+
+/// Serves a connection to its end.
+pub(crate) async fn serve(thread: Rc<Thread>, entered: Entered, stream: Stream, origin: Origin) {
+    let mut connection = Connection {
+        thread: &thread,
+        origin: &origin,
+        io: RefCell::new(stream),
+        incoming: Incoming::default(),
+        timers: Timers::default(),
+        requests: 0,
+    };
+    poll_fn(|context| {
+        entered.wake_to_drain(context.waker());
+        Poll::Ready(())
+    })
+    .await;
+    loop {
+        let head = connection.receive_head().await;
+        if matches!(head, Ok(None)) {
+            break;
+        }
+        let mut scratch = thread.scratch();
+        let next = match head {
+            Ok(Some(range)) => connection.request(range, &mut scratch).await,
+            Ok(None) => Next::Close,
+            Err(failure) => connection.refuse(&failure, &mut scratch).await,
+        };
+        thread.give_back(scratch);
+        match next {
+            Next::Request => {}
+            Next::Linger => {
+                let Connection { io, incoming, timers, .. } = &mut connection;
+                linger(&thread, io, incoming, &timers.client_in).await;
+                break;
+            }
+            Next::Close => break,
+        }
+    }
+    connection.incoming.clear(&thread.buffers);
+}
+
+struct Connection<'t> {
+    thread: &'t Thread,
+    origin: &'t Origin,
+    io: RefCell<Stream>,
+    incoming: Incoming,
+    timers: Timers,
+    requests: u64,
+}
+
+/// What becomes of a connection after a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Next {
+    /// Another request may come.
+    Request,
+    /// It is closed when the client has had time to read its answer.
+    Linger,
+    /// It is closed at once: the client is gone, or is to see that its answer broke off.
+    Close,
+}
+
+impl Connection<'_> {
+    /// Waits for a request's head. None if there will be none: the client closed the connection or was idle for too
+    /// long, or the gateway is to stop.
+    async fn receive_head(&mut self) -> Result<Option<Range<usize>>, Failure> {
+        let Connection { thread, io, incoming, timers, requests, .. } = self;
+        let limits = &thread.options.limits;
+        let mut scan = HeadScan::default();
+        let mut head_deadline = None;
+        loop {
+            if let Some(range) = scan.advance(incoming.raw(), &Limits::default(), true)? {
+                return Ok(Some(range));
+            }
+            let begun = scan.begun();
+            let fill = poll_fn(|context| {
+                if !begun && thread.is_draining() {
+                    return Poll::Ready(Ok(0));
+                }
+                incoming.poll_fill(&thread.buffers, &mut *io.borrow_mut(), context)
+            });
+            let filled = if begun {
+                // However slowly its bytes come, the head has its time as a whole.
+                let deadline =
+                    *head_deadline.get_or_insert_with(|| Instant::now() + limits.head_timeout);
+                timers.client_in.until(deadline, fill).await
+            } else {
+                let limit =
+                    if *requests == 0 { limits.head_timeout } else { limits.keepalive_timeout };
+                timers.client_in.limit(limit, fill).await
+            };
+            match filled {
+                Err(_) if begun => return Err(Failure::ClientTimeout(limits.head_timeout)),
+                Err(_) | Ok(Ok(0) | Err(_)) => return Ok(None),
+                Ok(Ok(_)) => {}
+            }
+        }
+    }
+
+    /// Serves the request whose head lies at `range`.
+    async fn request(&mut self, range: Range<usize>, scratch: &mut Scratch) -> Next {
+        self.requests += 1;
+        let head = self.incoming.raw().get(range.clone()).unwrap_or_default();
+        if let Err(error) = scratch.request.read(head) {
+            return self.refuse(&error.into(), scratch).await;
+        }
+        self.incoming.skip(range.end);
+        let limit = self.thread.options.limits.keepalive_requests;
+        let keep = scratch.request.keeps_connection() && (limit == 0 || self.requests < limit);
+        let mut out = std::mem::take(&mut scratch.to_client);
+        let framing = scratch.request.framing();
+        let Connection { thread, origin, io, incoming, timers, .. } = self;
+        let mut answer =
+            Http1Answer::new(thread, io, &timers.client_out, &mut out, &scratch.request, keep);
+        let next = match Http1Body::new(thread, io, incoming, &timers.client_in, framing) {
+            Err(failure) => {
+                answer.close_after();
+                request::serve_unreadable(thread, origin, scratch, &failure, &mut answer).await;
+                after(&answer, false)
+            }
+            Ok(mut body) => {
+                request::serve(thread, origin, timers, scratch, &mut body, &mut answer).await;
+                let at_next_request =
+                    body.finish() || (answer.keeps_connection() && body.skip().await);
+                after(&answer, at_next_request)
+            }
+        };
+        scratch.to_client = out;
+        if self.incoming.is_empty() {
+            self.incoming.give_back(&self.thread.buffers);
+        }
+        next
+    }
+
+    /// Answers what is no request.
+    async fn refuse(&mut self, failure: &Failure, scratch: &mut Scratch) -> Next {
+        let mut out = std::mem::take(&mut scratch.to_client);
+        // What was read of it is not to be trusted: not what it accepts, nor that it is a HEAD.
+        scratch.request.begin(b"GET", b"/", Version::Http11);
+        let Connection { thread, origin, io, timers, .. } = self;
+        let mut answer =
+            Http1Answer::new(thread, io, &timers.client_out, &mut out, &scratch.request, false);
+        request::serve_unreadable(thread, origin, scratch, failure, &mut answer).await;
+        let next = after(&answer, false);
+        scratch.to_client = out;
+        next
+    }
+}
+
+fn after(answer: &Http1Answer<'_>, at_next_request: bool) -> Next {
+    match (answer.is_whole(), answer.keeps_connection() && at_next_request) {
+        (false, _) => Next::Close,
+        (true, true) => Next::Request,
+        (true, false) => Next::Linger,
+    }
+}

@@ -1,0 +1,145 @@
+//! What a traffic thread counts. Only that thread writes, so no two processors ever fight for a line.
+
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use telemetry::metrics::{Kind, Text};
+
+/// The counters of one traffic thread.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+pub(crate) struct Counters {
+    accepted: AtomicU64,
+    closed: AtomicU64,
+    refused: AtomicU64,
+    requests: AtomicU64,
+    client_bytes_out: AtomicU64,
+    upstream_connects: AtomicU64,
+    upstream_reuses: AtomicU64,
+    retries: AtomicU64,
+    log_lines_lost: AtomicU64,
+}
+
+/// Adds where only one thread writes: a plain addition, without the lock of an atomic one.
+fn add(counter: &AtomicU64, number: u64) {
+    counter.store(counter.load(Relaxed).wrapping_add(number), Relaxed);
+}
+
+impl Counters {
+    pub(crate) fn accepted(&self) {
+        add(&self.accepted, 1);
+    }
+
+    pub(crate) fn closed(&self) {
+        add(&self.closed, 1);
+    }
+
+    /// A connection that could not be accepted.
+    pub(crate) fn refused(&self) {
+        add(&self.refused, 1);
+    }
+
+    pub(crate) fn request(&self, bytes_out: u64) {
+        add(&self.requests, 1);
+        add(&self.client_bytes_out, bytes_out);
+    }
+
+    pub(crate) fn upstream_connect(&self) {
+        add(&self.upstream_connects, 1);
+    }
+
+    pub(crate) fn upstream_reuse(&self) {
+        add(&self.upstream_reuses, 1);
+    }
+
+    pub(crate) fn retry(&self) {
+        add(&self.retries, 1);
+    }
+
+    pub(crate) fn log_lines_lost(&self, lines: u64) {
+        add(&self.log_lines_lost, lines);
+    }
+}
+
+/// What all traffic threads did so far. Clones read the same counters.
+#[derive(Debug, Clone)]
+pub struct Traffic {
+    threads: Vec<std::sync::Arc<Counters>>,
+}
+
+/// Sums over all traffic threads.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Totals {
+    /// Client connections accepted.
+    pub accepted: u64,
+    /// Client connections that are open.
+    pub active: u64,
+    /// Requests answered.
+    pub requests: u64,
+}
+
+impl Traffic {
+    pub(crate) fn new(threads: Vec<std::sync::Arc<Counters>>) -> Traffic {
+        Traffic { threads }
+    }
+
+    /// The sums as they stand.
+    #[must_use]
+    pub fn totals(&self) -> Totals {
+        let sum = |counter: fn(&Counters) -> &AtomicU64| -> u64 {
+            self.threads
+                .iter()
+                .map(|thread| counter(thread).load(Relaxed))
+                .fold(0, u64::wrapping_add)
+        };
+        let accepted = sum(|c| &c.accepted);
+        Totals {
+            accepted,
+            active: accepted.saturating_sub(sum(|c| &c.closed)),
+            requests: sum(|c| &c.requests),
+        }
+    }
+}
+
+/// Renders the sums over all threads: Kong's names where Kong has the metric.
+pub(crate) fn render(threads: &[std::sync::Arc<Counters>], text: &mut Text) {
+    let sum = |counter: fn(&Counters) -> &AtomicU64| -> u64 {
+        threads.iter().map(|thread| counter(thread).load(Relaxed)).fold(0, u64::wrapping_add)
+    };
+    let (accepted, closed) = (sum(|c| &c.accepted), sum(|c| &c.closed));
+    let requests = sum(|c| &c.requests);
+    text.family("kong_nginx_connections_total", Kind::Gauge, "Number of connections by subsystem");
+    let node = ("subsystem", "http");
+    for (state, number) in [
+        ("accepted", accepted),
+        ("active", accepted.saturating_sub(closed)),
+        ("handled", accepted),
+        ("total", requests),
+    ] {
+        text.whole("kong_nginx_connections_total", &[node, ("state", state)], number);
+    }
+    let counters = [
+        ("kong_nginx_requests_total", "Total number of requests", requests),
+        ("weir_accept_errors_total", "Connections that could not be accepted", sum(|c| &c.refused)),
+        ("weir_client_sent_bytes_total", "Bytes of answers sent", sum(|c| &c.client_bytes_out)),
+        (
+            "weir_upstream_connects_total",
+            "Connections opened to upstreams",
+            sum(|c| &c.upstream_connects),
+        ),
+        (
+            "weir_upstream_reuses_total",
+            "Requests over pooled upstream connections",
+            sum(|c| &c.upstream_reuses),
+        ),
+        ("weir_retries_total", "Attempts beyond the first", sum(|c| &c.retries)),
+        (
+            "weir_access_log_lost_total",
+            "Access log lines lost because the disk was too slow",
+            sum(|c| &c.log_lines_lost),
+        ),
+    ];
+    for (name, help, number) in counters {
+        text.family(name, Kind::Counter, help);
+        text.whole(name, &[], number);
+    }
+}

@@ -1,0 +1,342 @@
+//! From a service to one of its targets and, if that fails, to another.
+
+use std::{
+    borrow::Cow,
+    cell::RefCell,
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use balancer::{Affinity, Inputs, Lease, NoPeer, Outcome, PeerId, Pick, Source};
+use http1::{Framing, RequestHead, ResponseHead};
+use smallvec::SmallVec;
+use snapshot::{ServiceEntry, Snapshot};
+use upstream::{ConnectError, Key, Pooled, Secured, connect};
+
+use crate::{
+    attempt::{Afterwards, Attempt, Progress},
+    downstream::{Answer, Body},
+    failure::{Failure, Retry},
+    record::{Record, Try},
+    thread::Thread,
+    timer::Timer,
+    upstream_head::{self, Destination, Forwarding},
+};
+
+/// A request that was found a service, on its way to it.
+pub(crate) struct Call<'a> {
+    pub(crate) thread: &'a Thread,
+    pub(crate) snapshot: &'a Snapshot,
+    pub(crate) service: &'a ServiceEntry,
+    pub(crate) request: &'a RequestHead,
+    /// Path and query to ask for, escaped.
+    pub(crate) target: &'a [u8],
+    /// The client's Host field, where it is to be passed on.
+    pub(crate) preserved_host: Option<&'a [u8]>,
+    pub(crate) forwarding: Forwarding<'a>,
+    pub(crate) inputs: &'a dyn Inputs,
+    /// Whether the client asks for a WebSocket.
+    pub(crate) websocket: bool,
+    pub(crate) timers: (&'a Timer, &'a Timer),
+}
+
+/// The time that a name may take that was never resolved before.
+const RESOLVE_LIMIT: Duration = Duration::from_secs(5);
+
+impl Call<'_> {
+    /// Sends the request to a target, to another one if that fails and may be done, and the answer to the client.
+    /// `prepare` makes of the upstream's head what the client gets, being told what was tried and a cookie to set.
+    pub(crate) async fn forward<B: Body, A: Answer>(
+        &self,
+        head: &mut Vec<u8>,
+        body: &mut B,
+        answer: &mut A,
+        response: &mut ResponseHead,
+        record: &mut Record<'_>,
+        mut prepare: impl FnMut(&mut ResponseHead, &Record<'_>, Option<&str>),
+    ) -> Result<(), Failure> {
+        let upstream = &self.service.upstream;
+        let affinity = upstream.affinity(self.inputs);
+        let mut tried: SmallVec<[PeerId; 4]> = SmallVec::new();
+        let mut tries = self.service.service.retries.unwrap_or_default();
+        loop {
+            let lease = self.pick(&affinity, &tried).await?;
+            record.tries.push(Try::new(lease.address(), Instant::now()));
+            let result = self
+                .attempt(&lease, &affinity, head, body, answer, response, record, &mut prepare)
+                .await;
+            self.report(&lease, &result, record);
+            let failure = match result {
+                Ok(()) => return Ok(()),
+                Err((failure, replayable)) => {
+                    let again =
+                        tries > 0 && !answer.has_begun() && replayable && self.may_retry(&failure);
+                    if !again {
+                        return Err(failure);
+                    }
+                    failure
+                }
+            };
+            tracing::debug!(request_id = self.forwarding.request_id, %failure, "trying another target");
+            self.thread.counters.retry();
+            tries -= 1;
+            tried.push(lease.id());
+        }
+    }
+
+    /// Whether the request may be sent once more after this: nothing was sent, or doing it twice is as good as once.
+    fn may_retry(&self, failure: &Failure) -> bool {
+        match failure.retry() {
+            Retry::Safe => true,
+            Retry::IfIdempotent => !matches!(self.request.method(), b"POST" | b"LOCK" | b"PATCH"),
+            Retry::Never => false,
+        }
+    }
+
+    async fn pick(&self, affinity: &Affinity, tried: &[PeerId]) -> Result<Lease, Failure> {
+        let upstream = &self.service.upstream;
+        let pick = || upstream.pick(&Pick { key: affinity.key(), tried, now: Instant::now() });
+        let mut picked = pick();
+        if matches!(picked, Err(NoPeer::Unresolved)) {
+            // Only the first request for a name comes here; all others find what was resolved.
+            let mut wait = Duration::from_millis(1);
+            let deadline = Instant::now() + RESOLVE_LIMIT;
+            while matches!(picked, Err(NoPeer::Unresolved)) && Instant::now() < deadline {
+                tokio::time::sleep(wait).await;
+                wait = (wait * 2).min(Duration::from_millis(20));
+                picked = pick();
+            }
+        }
+        picked.map_err(|why| match why {
+            NoPeer::Unavailable => Failure::NoPeer {
+                upstream: self.service.service.host.clone(),
+                retry: !tried.is_empty(),
+            },
+            NoPeer::Unresolved => {
+                Failure::Unresolved(format!("no answer within {} s", RESOLVE_LIMIT.as_secs()))
+            }
+            NoPeer::NameResolution(why) => Failure::Unresolved(why.to_string()),
+        })
+    }
+
+    /// One attempt at one target. A pooled connection that turns out to be closed does not count as one: its target
+    /// may be well.
+    ///
+    /// With a failure comes whether the request could be sent again.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "the parts of one request, which are borrowed apart"
+    )]
+    async fn attempt<B: Body, A: Answer>(
+        &self,
+        lease: &Lease,
+        affinity: &Affinity,
+        head: &mut Vec<u8>,
+        body: &mut B,
+        answer: &mut A,
+        response: &mut ResponseHead,
+        record: &mut Record<'_>,
+        prepare: &mut impl FnMut(&mut ResponseHead, &Record<'_>, Option<&str>),
+    ) -> Result<(), (Failure, bool)> {
+        let host = self.host(lease);
+        let secured = self.secured(&host, lease.address()).map_err(|failure| (failure, true))?;
+        let key = Key { address: lease.address(), secured };
+        let framing = framing(self.request, body);
+        head.clear();
+        let to =
+            Destination { target: self.target, host: &host, framing, websocket: self.websocket };
+        upstream_head::write(head, self.request, &to, &self.forwarding);
+        let mut fresh = false;
+        loop {
+            let pooled =
+                if fresh { None } else { self.thread.pool.borrow_mut().take(&key, Instant::now()) };
+            let reused = pooled.is_some();
+            let mut connection = match pooled {
+                Some(connection) => {
+                    self.thread.counters.upstream_reuse();
+                    connection
+                }
+                None => {
+                    let stream =
+                        self.connect(&key).await.map_err(|failure| (failure.into(), true))?;
+                    Pooled { stream, requests: 0 }
+                }
+            };
+            let io = RefCell::new(connection.stream);
+            let attempt = Attempt {
+                thread: self.thread,
+                io: &io,
+                request: self.request,
+                head,
+                framing,
+                write_timeout: milliseconds(self.service.service.write_timeout),
+                read_timeout: milliseconds(self.service.service.read_timeout),
+                timers: self.timers,
+            };
+            let progress = Progress::default();
+            let prepare = |response: &mut ResponseHead| {
+                record.answered(progress.answered.get(), response.status());
+                let cookie = self.service.upstream.set_cookie(affinity, lease);
+                prepare(response, record, cookie.as_deref());
+            };
+            let result = if self.websocket {
+                attempt.run_upgrade(&progress, body, answer, response, prepare).await
+            } else {
+                attempt.run(&progress, body, answer, response, prepare).await
+            };
+            record.upstream_received += progress.received.get();
+            match result {
+                Ok(afterwards) => {
+                    connection.stream = io.into_inner();
+                    connection.requests += 1;
+                    if afterwards == Afterwards::Reusable {
+                        self.thread.pool.borrow_mut().put(&key, connection, Instant::now());
+                    }
+                    return Ok(());
+                }
+                Err(failure) => {
+                    let replayable = !progress.released.get();
+                    let stale = reused
+                        && matches!(failure, Failure::UpstreamClosed(_))
+                        && progress.received.get() == 0
+                        && replayable
+                        && self.may_retry(&failure);
+                    if !stale {
+                        return Err((failure, replayable));
+                    }
+                    fresh = true;
+                }
+            }
+        }
+    }
+
+    async fn connect(&self, key: &Key) -> Result<upstream::Stream, ConnectError> {
+        self.thread.counters.upstream_connect();
+        let limit = milliseconds(self.service.service.connect_timeout);
+        connect(key.address, key.secured.as_deref(), limit).await
+    }
+
+    /// The Host field for a target: the client's if the route preserves it, the upstream's `host_header`, the
+    /// target's name, or the service's host; with the port unless it is the scheme's own.
+    fn host(&self, lease: &Lease) -> Cow<'_, [u8]> {
+        if let Some(host) = self.preserved_host {
+            return Cow::Borrowed(host);
+        }
+        let name = self.service.host_for(lease);
+        let port = lease.address().port();
+        let usual = if self.service.is_secured() { 443 } else { 80 };
+        let mut host = Vec::with_capacity(name.len() + 6);
+        host.extend_from_slice(name.as_bytes());
+        if port != usual {
+            host.push(b':');
+            http1::write_decimal(&mut host, u64::from(port));
+        }
+        Cow::Owned(host)
+    }
+
+    /// How the connection is to be secured, if the service's protocol asks for it.
+    fn secured(&self, host: &[u8], address: SocketAddr) -> Result<Option<Arc<Secured>>, Failure> {
+        if !self.service.is_secured() {
+            return Ok(None);
+        }
+        let fallback = self.service.upstream.config().client_certificate;
+        let mut profiles = self.thread.profiles.borrow_mut();
+        profiles.secure(self.snapshot, &self.service.service, fallback, host, address).map(Some)
+    }
+
+    /// Tells the balancer what came of an attempt.
+    fn report(&self, lease: &Lease, result: &Result<(), (Failure, bool)>, record: &mut Record<'_>) {
+        let now = Instant::now();
+        let Some(last) = record.tries.last_mut() else {
+            return;
+        };
+        let outcome = match (result, last.status) {
+            (_, Some(status)) => Outcome::Status(status),
+            (Err((failure, _)), None) => {
+                last.failure = Some(failure.reason());
+                match failure {
+                    Failure::Connect(ConnectError::Timeout { .. }) => Outcome::Timeout,
+                    Failure::Connect(ConnectError::Tcp { .. }) => Outcome::ConnectFailed,
+                    Failure::Connect(ConnectError::Tls { .. }) => Outcome::TlsFailed,
+                    Failure::WriteTimeout(_) | Failure::ReadTimeout(_) => Outcome::Timeout,
+                    Failure::UpstreamClosed(_)
+                    | Failure::Response(_)
+                    | Failure::ResponseHeadTooLarge => Outcome::Reset,
+                    // The client's doing, or ours.
+                    _ => return,
+                }
+            }
+            (Ok(()), None) => return,
+        };
+        let took = last.answered.unwrap_or(now).saturating_duration_since(last.begun);
+        lease.observe(took, last.status.is_none(), now);
+        if let Some(change) =
+            self.service.upstream.report(lease.peer(), outcome, Source::Passive, now)
+        {
+            tracing::warn!(
+                upstream = %self.service.upstream.config().name,
+                target = %lease.host(),
+                address = %lease.address(),
+                from = ?change.from,
+                to = ?change.to,
+                cause = %outcome,
+                "the health of a target changed"
+            );
+        }
+    }
+}
+
+/// How the body is delimited towards the upstream. One that is all here gets its length, whatever the client said.
+fn framing<B: Body>(request: &RequestHead, body: &B) -> Option<Framing> {
+    match (request.framing(), body.is_complete()) {
+        (Framing::None, true) => None,
+        (_, true) => Some(Framing::Length(body.data().len() as u64)),
+        (_, false) => Some(body.announced().map_or(Framing::Chunked, Framing::Length)),
+    }
+}
+
+fn milliseconds(setting: Option<u32>) -> Duration {
+    Duration::from_millis(u64::from(setting.unwrap_or(60_000)))
+}
+
+/// The parts of a request that tie it to a target.
+pub(crate) struct Ties<'a> {
+    pub(crate) thread: &'a Thread,
+    pub(crate) request: &'a RequestHead,
+    pub(crate) client: SocketAddr,
+    /// The normalised path.
+    pub(crate) path: &'a [u8],
+    pub(crate) captures: &'a dyn Fn(&str) -> Option<Vec<u8>>,
+}
+
+impl Inputs for Ties<'_> {
+    fn consumer(&self) -> Option<Cow<'_, str>> {
+        // Authentication plugins will say.
+        None
+    }
+
+    fn client_ip(&self) -> IpAddr {
+        self.client.ip()
+    }
+
+    fn header(&self, name: &str, found: &mut dyn FnMut(&[u8])) {
+        self.request.fields.named(name.as_bytes()).for_each(found);
+    }
+
+    fn path(&self) -> &[u8] {
+        self.path
+    }
+
+    fn query(&self) -> Option<&[u8]> {
+        self.request.query()
+    }
+
+    fn capture(&self, name: &str) -> Option<Cow<'_, [u8]>> {
+        (self.captures)(name).map(Cow::Owned)
+    }
+
+    fn new_uuid(&self) -> uuid::Uuid {
+        self.thread.new_uuid()
+    }
+}

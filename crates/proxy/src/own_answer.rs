@@ -1,0 +1,117 @@
+//! Sending an answer of the gateway's own.
+
+use http1::{Framing, Name, RequestHead, ResponseHead};
+
+use crate::{
+    answer::{Format, grpc_status},
+    downstream::Answer,
+    failure::Failure,
+    record::Record,
+    response_head::add_via,
+    thread::{RequestId, Thread},
+};
+
+/// An answer of the gateway's own.
+#[derive(Debug)]
+pub(crate) struct Reply {
+    pub(crate) status: u16,
+    /// What the body says; empty for no body.
+    pub(crate) message: &'static str,
+    pub(crate) format: Format,
+    pub(crate) fields: Vec<(Name, Vec<u8>)>,
+    /// The status for gRPC clients where it does not follow from the other.
+    pub(crate) grpc_status: Option<u16>,
+}
+
+impl Reply {
+    /// An answer that says something.
+    pub(crate) fn message(status: u16, message: &'static str, format: Format) -> Reply {
+        Reply { status, message, format, fields: Vec::new(), grpc_status: None }
+    }
+
+    /// An answer without a body.
+    pub(crate) fn empty(status: u16) -> Reply {
+        Reply::message(status, "", Format::Plain)
+    }
+
+    /// The answer to a request that failed.
+    pub(crate) fn of_failure(
+        failure: &Failure,
+        request: &RequestHead,
+        default_type: &str,
+    ) -> Reply {
+        Reply::message(
+            failure.status(),
+            failure.message(),
+            Format::of_failure(failure, request, default_type),
+        )
+    }
+}
+
+/// Sends an answer with the fields that those of the gateway have.
+pub(crate) async fn send<A: Answer>(
+    thread: &Thread,
+    request: &RequestHead,
+    response: &mut ResponseHead,
+    id: &RequestId,
+    reply: &Reply,
+    answer: &mut A,
+    record: &mut Record<'_>,
+) -> Result<(), Failure> {
+    let options = &*thread.options;
+    let mut body = Vec::new();
+    if !reply.message.is_empty() {
+        reply.format.write_body(reply.message, id.as_str(), &mut body);
+    }
+    response.begin(reply.status, request.version());
+    let fields = &mut response.fields;
+    fields.push_known(Name::Date, &thread.date());
+    match reply.format {
+        Format::Grpc => {
+            let status = reply.grpc_status.unwrap_or_else(|| grpc_status(reply.status));
+            if reply.grpc_status.is_some() {
+                fields.push_known(Name::ContentType, b"application/grpc");
+            }
+            fields.push(b"grpc-status", status.to_string().as_bytes());
+            fields.push(b"grpc-message", reply.message.as_bytes());
+        }
+        _ if body.is_empty() => {}
+        format => fields
+            .push_known(Name::ContentType, format.content_type().unwrap_or_default().as_bytes()),
+    }
+    for (name, value) in &reply.fields {
+        fields.push_known(*name, value);
+    }
+    if options.headers.server {
+        fields.push_known(Name::Server, options.product.as_bytes());
+    }
+    // An answer after a target was tried counts as one of the upstream.
+    if record.tries.is_empty() {
+        if options.headers.response_latency {
+            fields.push_number(Name::XKongResponseLatency, record.total_latency());
+        }
+    } else {
+        if options.headers.upstream_latency {
+            fields.push_number(Name::XKongUpstreamLatency, record.upstream_latency());
+        }
+        if options.headers.proxy_latency {
+            fields.push_number(Name::XKongProxyLatency, record.proxy_latency());
+        }
+        if options.headers.via {
+            add_via(response, &options.product);
+        }
+    }
+    if options.headers.request_id {
+        response.fields.push_known(Name::XKongRequestId, id.as_str().as_bytes());
+    }
+    let to_head = request.method() == b"HEAD";
+    if to_head {
+        response.fields.push_number(Name::ContentLength, body.len() as u64);
+        body.clear();
+    } else {
+        response.set_framing(Framing::Length(body.len() as u64));
+    }
+    record.status = reply.status;
+    answer.begin(response);
+    answer.send(&body, true, &[]).await
+}

@@ -1,0 +1,91 @@
+//! What is known of a request when it has ended: for the access log, the counters and, later, plugins that log.
+
+use std::{net::SocketAddr, time::Instant};
+
+use smallvec::SmallVec;
+use snapshot::RouteEntry;
+
+/// One request, from its head to the last byte of its answer.
+#[derive(Debug)]
+pub(crate) struct Record<'s> {
+    /// The client, behind trusted proxies; the peer's address if it was not asked for.
+    pub(crate) client: SocketAddr,
+    /// The route that matched, of the snapshot that the request is served from.
+    pub(crate) route: Option<&'s RouteEntry>,
+    /// When its head was complete.
+    pub(crate) begun: Instant,
+    /// The attempts, in their order.
+    pub(crate) tries: SmallVec<[Try; 1]>,
+    /// The status that the client got; 499 if it went away before.
+    pub(crate) status: u16,
+    /// Why the gateway itself answered, or broke off.
+    pub(crate) failure: Option<&'static str>,
+    /// Bytes received from upstreams.
+    pub(crate) upstream_received: u64,
+}
+
+/// One attempt to reach a target.
+#[derive(Debug)]
+pub(crate) struct Try {
+    pub(crate) address: SocketAddr,
+    pub(crate) begun: Instant,
+    /// When the head of its answer was there.
+    pub(crate) answered: Option<Instant>,
+    /// The status of its answer.
+    pub(crate) status: Option<u16>,
+    /// Why there was none.
+    pub(crate) failure: Option<&'static str>,
+}
+
+impl<'s> Record<'s> {
+    pub(crate) fn new(begun: Instant, peer: SocketAddr) -> Record<'s> {
+        Record {
+            client: peer,
+            route: None,
+            begun,
+            tries: SmallVec::new(),
+            status: 0,
+            failure: None,
+            upstream_received: 0,
+        }
+    }
+
+    /// Notes the answer of the last target tried.
+    pub(crate) fn answered(&mut self, when: Option<Instant>, status: u16) {
+        if let Some(last) = self.tries.last_mut() {
+            last.answered = when;
+            last.status = Some(status);
+        }
+        self.status = status;
+    }
+
+    /// Milliseconds from the request's head until the first target was tried.
+    pub(crate) fn proxy_latency(&self) -> u64 {
+        let until = self.tries.first().map_or_else(Instant::now, |first| first.begun);
+        milliseconds(self.begun, until)
+    }
+
+    /// Milliseconds from there until the answer began, or until now.
+    pub(crate) fn upstream_latency(&self) -> u64 {
+        let Some(first) = self.tries.first() else {
+            return 0;
+        };
+        let until = self.tries.last().and_then(|last| last.answered).unwrap_or_else(Instant::now);
+        milliseconds(first.begun, until)
+    }
+
+    /// Milliseconds from the request's head until now.
+    pub(crate) fn total_latency(&self) -> u64 {
+        milliseconds(self.begun, Instant::now())
+    }
+}
+
+impl Try {
+    pub(crate) fn new(address: SocketAddr, begun: Instant) -> Try {
+        Try { address, begun, answered: None, status: None, failure: None }
+    }
+}
+
+fn milliseconds(from: Instant, until: Instant) -> u64 {
+    u64::try_from(until.saturating_duration_since(from).as_millis()).unwrap_or(u64::MAX)
+}

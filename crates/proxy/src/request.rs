@@ -1,0 +1,314 @@
+//! The life of one request, top to bottom.
+//!
+//! ```text
+//! rewrite → route → protocol checks → access → body → balance → forward (retry) → header_filter → body_filter → log
+//! ```
+//! Plugins will join where a phase has their name. Every request takes this way, whatever protocol it came by; what
+//! goes wrong on it is a [`Failure`], which is answered in one place.
+
+use std::{net::SocketAddr, ops::ControlFlow, time::Instant};
+
+use http1::{Field, Fields, Name, RequestHead, ResponseHead, list};
+use router::{Headers, Scheme, path};
+use snapshot::{RouteEntry, ServiceEntry, Snapshot};
+
+use crate::{
+    downstream::{Answer, Body},
+    failure::{Failure, Fault},
+    forward::{Call, Ties},
+    log_line::{Line, Named},
+    own_answer::{self, Reply},
+    protocol,
+    record::Record,
+    response_head::{self, Additions},
+    thread::{Scratch, Thread},
+    timer::Timer,
+    upstream_head::Forwarding,
+};
+
+/// Where a request comes from: what is the same for all requests of a connection.
+#[derive(Debug)]
+pub(crate) struct Origin {
+    /// The other end of the connection, or what the PROXY protocol says of it.
+    pub(crate) peer: SocketAddr,
+    /// Where the client connected to.
+    pub(crate) local: SocketAddr,
+    /// Whether the peer's word about the client is believed.
+    pub(crate) trusted: bool,
+    /// Whether the connection is by TLS.
+    pub(crate) tls: bool,
+    /// The name of the TLS handshake.
+    pub(crate) sni: Option<Box<str>>,
+}
+
+/// The time-outs of the client's connection: of what comes in and of what goes out.
+#[derive(Debug, Default)]
+pub(crate) struct Timers {
+    pub(crate) client_in: Timer,
+    pub(crate) client_out: Timer,
+    pub(crate) upstream_in: Timer,
+    pub(crate) upstream_out: Timer,
+}
+
+/// As much of a body is kept to be sent again if a target fails; a larger one streams.
+const BUFFERED: usize = 56 * 1024;
+
+/// Answers the request in `scratch`, and logs it. What goes wrong after the answer was begun shows in `answer` alone:
+/// it never ends.
+pub(crate) async fn serve<B: Body, A: Answer>(
+    thread: &Thread,
+    origin: &Origin,
+    timers: &Timers,
+    scratch: &mut Scratch,
+    body: &mut B,
+    answer: &mut A,
+) {
+    let snapshot = thread.snapshot();
+    let mut record = Record::new(Instant::now(), origin.peer);
+    let result = proxy(thread, &snapshot, origin, timers, scratch, body, answer, &mut record).await;
+    if let Err(failure) = result {
+        refuse(thread, scratch, &failure, answer, &mut record).await;
+    }
+    log(thread, scratch, true, answer, &record);
+}
+
+/// Answers a request that could not be read, and logs it.
+pub(crate) async fn serve_unreadable<A: Answer>(
+    thread: &Thread,
+    origin: &Origin,
+    scratch: &mut Scratch,
+    failure: &Failure,
+    answer: &mut A,
+) {
+    let mut record = Record::new(Instant::now(), origin.peer);
+    refuse(thread, scratch, failure, answer, &mut record).await;
+    log(thread, scratch, false, answer, &record);
+}
+
+#[expect(clippy::too_many_arguments, reason = "the parts of one request, which are borrowed apart")]
+async fn proxy<'s, B: Body, A: Answer>(
+    thread: &Thread,
+    snapshot: &'s Snapshot,
+    origin: &Origin,
+    timers: &Timers,
+    scratch: &mut Scratch,
+    body: &mut B,
+    answer: &mut A,
+    record: &mut Record<'s>,
+) -> Result<(), Failure> {
+    let Scratch { request, response, to_upstream, id, .. } = scratch;
+    let options = &*thread.options;
+
+    // Rewrite: plugins of the whole gateway see the request before it has a route.
+
+    // Route.
+    if matches!(request.method(), b"TRACE" | b"CONNECT") {
+        return Err(Failure::Method);
+    }
+    path::check(request.path())?;
+    let normal = path::normalise(request.path());
+    let client = if origin.trusted {
+        options.trust.client(origin.peer, &request.fields)
+    } else {
+        origin.peer
+    };
+    let host = request.host();
+    let headers = RoutedBy(&request.fields);
+    let found = snapshot.routes.find(&router::Request {
+        scheme: if origin.tls { Scheme::Https } else { Scheme::Http },
+        method: std::str::from_utf8(request.method()).unwrap_or_default(),
+        host: host.map_or("", |host| host.name),
+        port: host.and_then(|host| host.port),
+        path: &normal,
+        query: request.query(),
+        headers: &headers,
+        sni: origin.sni.as_deref(),
+        source: Some(client),
+        destination: Some(origin.local),
+    });
+    let found = found.ok_or(Failure::NoRoute)?;
+    let entry: &RouteEntry = found.payload;
+    record.client = client;
+    record.route = Some(entry);
+
+    // Protocol checks: what the route's `protocols` ask of a request that it matched.
+    if let Some(reply) = protocol::check(&entry.route, request, origin) {
+        own_answer::send(thread, request, response, id, &reply, answer, record).await?;
+        return Ok(());
+    }
+
+    // Access: plugins of route, service and consumer may answer, or change the request.
+
+    let service = entry.service.as_deref().ok_or(Failure::NoService)?;
+
+    // Body: what is small is received whole, so that it can be sent again.
+    if request.expects_continue() && body.data().is_empty() {
+        response.begin(100, request.version());
+        answer.interim(response).await?;
+    }
+    if entry.route.request_buffering {
+        while !body.is_complete() && body.data().len() < BUFFERED {
+            body.fill().await?;
+        }
+    }
+
+    // Balance and forward; the answer is on its way to the client when this returns.
+    let prefix = found.prefix.filter(|prefix| entry.route.strip_path && *prefix > 1);
+    let prefix = prefix.and_then(|prefix| normal.get(..prefix));
+    let target =
+        target(entry, service.service.path.as_deref(), found.prefix, &normal, request.query());
+    let captures = |name: &str| {
+        let captures = found.captures()?;
+        let by_number = name.parse().ok().and_then(|number: usize| captures.get(number));
+        by_number.or_else(|| captures.named(name)).map(<[u8]>::to_vec)
+    };
+    let call = Call {
+        thread,
+        snapshot,
+        service,
+        request,
+        target: &target,
+        preserved_host: if entry.route.preserve_host {
+            request.fields.get(Name::Host)
+        } else {
+            None
+        },
+        forwarding: Forwarding {
+            peer: origin.peer,
+            client,
+            trusted: origin.trusted,
+            scheme: if origin.tls { "https" } else { "http" },
+            port: origin.local.port(),
+            prefix,
+            request_id: options.request_id_upstream.then_some(id.as_str()),
+            product: &options.product,
+        },
+        inputs: &Ties { thread, request, client, path: &normal, captures: &captures },
+        websocket: asks_for_websocket(request),
+        timers: (&timers.upstream_out, &timers.upstream_in),
+    };
+    // Header filter: what the gateway adds, and where plugins see the head.
+    let header_filter = |response: &mut ResponseHead, record: &Record<'_>, cookie: Option<&str>| {
+        let add = Additions {
+            headers: &options.headers,
+            product: &options.product,
+            request_id: id.as_str(),
+            date: thread.date(),
+            proxy_latency: record.proxy_latency(),
+            upstream_latency: record.upstream_latency(),
+            cookie,
+        };
+        response_head::filter(response, request, &add);
+    };
+    call.forward(to_upstream, body, answer, response, record, header_filter).await
+}
+
+/// Answers a request that failed. Once the answer has begun there is nothing to say: it breaks off.
+async fn refuse<A: Answer>(
+    thread: &Thread,
+    scratch: &mut Scratch,
+    failure: &Failure,
+    answer: &mut A,
+    record: &mut Record<'_>,
+) {
+    record.failure = Some(failure.reason());
+    match failure.fault() {
+        Fault::Client => {
+            tracing::debug!(request_id = scratch.id.as_str(), %failure, "request refused")
+        }
+        Fault::Upstream | Fault::Gateway => {
+            tracing::warn!(request_id = scratch.id.as_str(), %failure, "request failed");
+        }
+    }
+    if answer.has_begun() {
+        return;
+    }
+    record.status = failure.status();
+    if matches!(failure, Failure::ClientGone) {
+        return;
+    }
+    let Scratch { request, response, id, .. } = scratch;
+    // Whoever waits for leave to send a body may send it or not.
+    let broken = !matches!(failure, Failure::NoRoute) && failure.fault() == Fault::Client;
+    if broken || request.expects_continue() {
+        answer.close_after();
+    }
+    let reply = Reply::of_failure(failure, request, &thread.options.error_default_type);
+    // The client may be gone by now, which the answer itself shows.
+    let _ = own_answer::send(thread, request, response, id, &reply, answer, record).await;
+}
+
+/// Log: the last phase, when the answer was sent or given up.
+fn log<A: Answer>(
+    thread: &Thread,
+    scratch: &Scratch,
+    readable: bool,
+    answer: &A,
+    record: &Record<'_>,
+) {
+    thread.counters.request(answer.sent());
+    thread.log(record.status, || {
+        let last = record.tries.last();
+        Line {
+            date: thread.date(),
+            client: record.client,
+            request: readable.then_some(&scratch.request),
+            status: record.status,
+            sent: answer.sent(),
+            request_id: scratch.id.as_str(),
+            total: record.total_latency(),
+            target: last.map(|last| last.address),
+            upstream_status: last.and_then(|last| last.status),
+            upstream: last.map(|_| record.upstream_latency()),
+            route: record
+                .route
+                .map(|entry| Named { name: entry.route.name.as_deref(), id: entry.route.id }),
+            service: record.route.and_then(|entry| entry.service.as_deref()).map(named),
+            failure: record.failure,
+            tries: record.tries.len(),
+        }
+    });
+}
+
+fn named(entry: &ServiceEntry) -> Named<'_> {
+    Named { name: entry.service.name.as_deref(), id: entry.service.id }
+}
+
+/// Path and query to ask the upstream for.
+fn target(
+    entry: &RouteEntry,
+    base: Option<&str>,
+    matched: Option<usize>,
+    normal: &[u8],
+    query: Option<&[u8]>,
+) -> Vec<u8> {
+    let base = base.unwrap_or_default().as_bytes();
+    let joined =
+        path::upstream(base, entry.path_handling(), entry.route.strip_path, matched, normal);
+    let mut target = path::escape(&joined).into_owned();
+    if let Some(query) = query {
+        target.push(b'?');
+        target.extend_from_slice(query);
+    }
+    target
+}
+
+/// Whether a request asks for a WebSocket (RFC 6455 §4.1), the only protocol that connections are handed over to.
+fn asks_for_websocket(request: &RequestHead) -> bool {
+    request.connection().upgrade
+        && request.method() == b"GET"
+        && request
+            .fields
+            .all(Name::Upgrade)
+            .any(|value| list(value).any(|name| name.eq_ignore_ascii_case(b"websocket")))
+}
+
+/// The fields of a request as the router asks for them.
+struct RoutedBy<'a>(&'a Fields);
+
+impl Headers for RoutedBy<'_> {
+    fn each(&self, name: &str, see: &mut dyn FnMut(&[u8]) -> ControlFlow<()>) -> ControlFlow<()> {
+        let named = |field: &Field<'_>| field.name.eq_ignore_ascii_case(name.as_bytes());
+        self.0.iter().filter(named).try_for_each(|field| see(field.value))
+    }
+}

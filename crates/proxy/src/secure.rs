@@ -1,0 +1,175 @@
+//! TLS to upstreams: from what a service says to a profile that connections share.
+
+use std::sync::Arc;
+
+use model::{CaCertificate, Certificate, Service};
+use rustc_hash::FxHashMap;
+use snapshot::Snapshot;
+use upstream::{Profile, Secured, TlsSettings, Trust};
+use uuid::Uuid;
+
+use crate::failure::Failure;
+
+/// The profiles that this thread made, by service. One is made again when what it was made from has changed.
+#[derive(Debug, Default)]
+pub(crate) struct Profiles {
+    made: FxHashMap<Uuid, Made>,
+}
+
+#[derive(Debug)]
+struct Made {
+    from: Ingredients,
+    profile: Profile,
+    /// By the name that the target must be.
+    names: FxHashMap<Box<str>, Arc<Secured>>,
+}
+
+/// What a profile is made from.
+#[derive(Debug)]
+struct Ingredients {
+    verify: bool,
+    depth: u32,
+    authorities: Vec<Arc<CaCertificate>>,
+    certificate: Option<Arc<Certificate>>,
+}
+
+/// With `preserve_host` clients choose the names; more than this are not remembered.
+const NAMES_KEPT: usize = 256;
+/// Services beyond this number that were once asked for are forgotten.
+const SERVICES_KEPT: usize = 4096;
+/// Kong's `tls_verify_depth` where nothing is set.
+const DEPTH: u32 = 1;
+
+impl Profiles {
+    /// How a connection to a target of `service` is secured, `host` being the Host field that it gets. `fallback` is
+    /// the client certificate that the service's upstream names.
+    ///
+    /// # Errors
+    /// [`Failure::Secure`]
+    pub(crate) fn secure(
+        &mut self,
+        snapshot: &Snapshot,
+        service: &Service,
+        fallback: Option<Uuid>,
+        host: &[u8],
+        address: std::net::SocketAddr,
+    ) -> Result<Arc<Secured>, Failure> {
+        let from = Ingredients::of(snapshot, service, fallback)?;
+        let current = self.made.get(&service.id).is_some_and(|made| made.from.is(&from));
+        if !current {
+            if self.made.len() >= SERVICES_KEPT {
+                self.made.clear();
+            }
+            let profile = from.profile()?;
+            self.made.insert(service.id, Made { from, profile, names: FxHashMap::default() });
+        }
+        let made = self
+            .made
+            .get_mut(&service.id)
+            .ok_or_else(|| Failure::Secure("not remembered".to_owned()))?;
+        made.towards(host, address)
+    }
+}
+
+impl Made {
+    fn towards(
+        &mut self,
+        host: &[u8],
+        address: std::net::SocketAddr,
+    ) -> Result<Arc<Secured>, Failure> {
+        let name = http1::Host::parse(host).map_or("", |host| host.name);
+        if let Some(secured) = self.names.get(name) {
+            return Ok(secured.clone());
+        }
+        let secured = match self.profile.towards(name) {
+            Some(secured) => secured,
+            // What cannot be a name in a certificate is not sent as one. Nobody checks, so nothing is lost.
+            None if !self.from.verify => self
+                .profile
+                .towards(&address.ip().to_string())
+                .ok_or_else(|| Failure::Secure(format!("'{name}' is no host name")))?,
+            None => {
+                return Err(Failure::Secure(format!(
+                    "'{name}' is no host name that a certificate can be for"
+                )));
+            }
+        };
+        if self.names.len() >= NAMES_KEPT {
+            self.names.clear();
+        }
+        let secured = Arc::new(secured);
+        self.names.insert(name.into(), secured.clone());
+        Ok(secured)
+    }
+}
+
+impl Ingredients {
+    fn of(
+        snapshot: &Snapshot,
+        service: &Service,
+        fallback: Option<Uuid>,
+    ) -> Result<Ingredients, Failure> {
+        let verify = service.tls_verify.unwrap_or(false);
+        let mut authorities = Vec::new();
+        for id in service.ca_certificates.iter().flatten().filter(|_| verify) {
+            let authority = snapshot.ca_certificate(*id);
+            authorities.push(
+                authority
+                    .ok_or_else(|| Failure::Secure(format!("there is no CA certificate {id}")))?
+                    .clone(),
+            );
+        }
+        let certificate =
+            service.client_certificate.as_ref().map(|reference| reference.id).or(fallback);
+        let certificate = certificate
+            .map(|id| {
+                let certificate = snapshot.certificate(id);
+                certificate
+                    .cloned()
+                    .ok_or_else(|| Failure::Secure(format!("there is no certificate {id}")))
+            })
+            .transpose()?;
+        Ok(Ingredients {
+            verify,
+            depth: service.tls_verify_depth.unwrap_or(DEPTH),
+            authorities,
+            certificate,
+        })
+    }
+
+    /// Whether these are the very same: entities that were not written are not copied from snapshot to snapshot.
+    fn is(&self, other: &Ingredients) -> bool {
+        let same_certificate = match (&self.certificate, &other.certificate) {
+            (None, None) => true,
+            (Some(one), Some(other)) => Arc::ptr_eq(one, other),
+            _ => false,
+        };
+        same_certificate
+            && (self.verify, self.depth) == (other.verify, other.depth)
+            && self.authorities.len() == other.authorities.len()
+            && self
+                .authorities
+                .iter()
+                .zip(&other.authorities)
+                .all(|(one, other)| Arc::ptr_eq(one, other))
+    }
+
+    fn profile(&self) -> Result<Profile, Failure> {
+        let authorities: Vec<&str> =
+            self.authorities.iter().map(|authority| authority.cert.as_str()).collect();
+        let trust = match (self.verify, authorities.is_empty()) {
+            (false, _) => Trust::Anyone,
+            (true, true) => Trust::System,
+            (true, false) => Trust::Authorities(&authorities),
+        };
+        let certificate = self.certificate.as_deref();
+        let settings = TlsSettings {
+            trust,
+            depth: usize::try_from(self.depth).unwrap_or(usize::MAX),
+            client_certificate: certificate
+                .map(|certificate| (certificate.cert.as_str(), certificate.key.expose())),
+            protocols: &[],
+        };
+        Profile::new(&settings).map_err(|error| Failure::Secure(error.to_string()))
+    }
+}

@@ -1,0 +1,267 @@
+//! The proxy as a whole: sockets first, then traffic threads, then an orderly end.
+
+use std::{
+    fmt, io,
+    net::SocketAddr,
+    rc::Rc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread::JoinHandle,
+    time::Duration,
+};
+
+use lifecycle::Shutdown;
+use settings::Listener;
+use telemetry::metrics::Registry;
+use tokio::task::LocalSet;
+use upstream::Stream;
+
+use crate::{
+    access_log::{FLUSH, Writer},
+    connection,
+    counters::{self, Counters, Traffic},
+    listener::{self, Acceptor, BindError},
+    options::Options,
+    request::Origin,
+    thread::Thread,
+};
+
+/// The proxy before it runs: see [`Proxy::bind`].
+#[derive(Debug)]
+pub struct Proxy;
+
+/// The proxy with its sockets open; nothing is accepted yet.
+#[derive(Debug)]
+pub struct Bound {
+    options: Options,
+    listeners: Vec<listener::Bound>,
+}
+
+/// The proxy at work.
+pub struct Running {
+    threads: Vec<JoinHandle<io::Result<()>>>,
+    counters: Vec<Arc<Counters>>,
+    log: Option<Writer>,
+    reopen: Option<Arc<AtomicBool>>,
+}
+
+/// A traffic thread ended otherwise than it should.
+#[derive(Debug, thiserror::Error)]
+pub enum Stopped {
+    /// Its runtime or its sockets could not be set up.
+    #[error("a traffic thread could not start: {0}")]
+    Start(io::Error),
+    /// It crashed.
+    #[error("a traffic thread crashed")]
+    Crashed,
+}
+
+impl Proxy {
+    /// Opens the sockets of all listeners, so that addresses are known and a port that is taken is told before
+    /// anything starts.
+    ///
+    /// # Errors
+    /// See [`BindError`].
+    pub fn bind(options: Options) -> Result<Bound, BindError> {
+        let threads = options.threads.max(1);
+        let listeners = options
+            .listeners
+            .iter()
+            .map(|listener| listener::bind(listener, threads))
+            .collect::<Result<_, _>>()?;
+        Ok(Bound { options, listeners })
+    }
+}
+
+impl Bound {
+    /// Where clients can connect, in the order of the listeners.
+    #[must_use]
+    pub fn addresses(&self) -> Vec<SocketAddr> {
+        self.listeners.iter().map(|bound| bound.address).collect()
+    }
+
+    /// Starts the traffic threads. They serve the newest snapshot of `snapshots` until `shutdown` drains: then no
+    /// connection is accepted any more, those that wait for a request close, and the others after their answer. When
+    /// it is forced, what is left is dropped.
+    ///
+    /// # Errors
+    /// If the access log cannot be opened, or the operating system has no room for another thread.
+    pub fn run(self, snapshots: &Arc<snapshot::Cell>, shutdown: &Shutdown) -> io::Result<Running> {
+        let options = Arc::new(self.options);
+        let log = options.access_log.as_ref().map(Writer::start).transpose()?;
+        let mut shares: Vec<Vec<Share>> = (0..options.threads.max(1)).map(|_| Vec::new()).collect();
+        for bound in self.listeners {
+            for (share, socket) in shares.iter_mut().zip(bound.sockets) {
+                share.push(Share {
+                    listener: bound.listener.clone(),
+                    address: bound.address,
+                    socket,
+                });
+            }
+        }
+        let (mut threads, mut all_counters) = (Vec::new(), Vec::new());
+        for (index, share) in shares.into_iter().enumerate() {
+            let counters = Arc::new(Counters::default());
+            all_counters.push(counters.clone());
+            let (options, snapshots, shutdown) =
+                (options.clone(), snapshots.clone(), shutdown.clone());
+            let name = format!("traffic-{index}");
+            let sink =
+                log.as_ref().zip(options.access_log.as_ref()).map(|(writer, log)| writer.sink(log));
+            let run = move || {
+                let thread = Thread::new(options, index, &snapshots, counters, sink);
+                traffic_thread(Rc::new(thread), index, share, &shutdown)
+            };
+            threads.push(std::thread::Builder::new().name(name).spawn(run)?);
+        }
+        let reopen = log.as_ref().map(Writer::reopener);
+        Ok(Running { threads, counters: all_counters, log, reopen })
+    }
+}
+
+impl Running {
+    /// Adds the proxy's metrics to a registry.
+    pub fn register(&self, registry: &Registry) {
+        let threads = self.counters.clone();
+        registry.collect(move |text| counters::render(&threads, text));
+    }
+
+    /// What the threads did so far, also after [`join`](Running::join).
+    #[must_use]
+    pub fn traffic(&self) -> Traffic {
+        Traffic::new(self.counters.clone())
+    }
+
+    /// Has the access log opened anew, after its file was moved away (SIGUSR1 in nginx' and Kong's tradition).
+    pub fn reopen_logs(&self) -> impl Fn() + Send + Sync + 'static {
+        let reopen = self.reopen.clone();
+        move || {
+            if let Some(reopen) = &reopen {
+                reopen.store(true, Ordering::Relaxed);
+            }
+        }
+    }
+
+    /// Waits until all traffic threads have ended, which they do on a shutdown. Blocks.
+    ///
+    /// # Errors
+    /// See [`Stopped`]; the first one.
+    pub fn join(self) -> Result<(), Stopped> {
+        let mut result = Ok(());
+        for thread in self.threads {
+            let ended = match thread.join() {
+                Ok(Ok(())) => Ok(()),
+                Ok(Err(error)) => Err(Stopped::Start(error)),
+                Err(_) => Err(Stopped::Crashed),
+            };
+            result = result.and(ended);
+        }
+        if let Some(log) = self.log {
+            log.finish();
+        }
+        result
+    }
+}
+
+impl fmt::Debug for Running {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Running").field("threads", &self.threads.len()).finish_non_exhaustive()
+    }
+}
+
+/// One traffic thread's part of a listener.
+struct Share {
+    listener: Listener,
+    address: SocketAddr,
+    socket: std::net::TcpListener,
+}
+
+/// How often idle upstream connections and old snapshots are looked after.
+const HOUSEKEEPING: Duration = Duration::from_secs(5);
+
+fn traffic_thread(
+    thread: Rc<Thread>,
+    index: usize,
+    shares: Vec<Share>,
+    shutdown: &Shutdown,
+) -> io::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let local = LocalSet::new();
+    local.block_on(&runtime, async {
+        let mut acceptors = Vec::new();
+        for share in shares {
+            let seed = u64::from(share.address.port()) << 32 | index as u64;
+            let acceptor = Acceptor::new(share.socket, seed)?;
+            acceptors.push(tokio::task::spawn_local(accept(
+                thread.clone(),
+                share.listener,
+                acceptor,
+            )));
+        }
+        let housekeeping = tokio::task::spawn_local(keep_house(thread.clone()));
+        let flushing = tokio::task::spawn_local(flush_log(thread.clone()));
+        shutdown.draining().await;
+        for acceptor in acceptors {
+            acceptor.abort();
+        }
+        thread.drain();
+        tokio::select! {
+            () = thread.fewer_than(1) => {}
+            () = shutdown.forced() => {}
+        }
+        housekeeping.abort();
+        flushing.abort();
+        thread.flush_log();
+        Ok(())
+    })
+}
+
+async fn accept(thread: Rc<Thread>, listener: Listener, mut acceptor: Acceptor) {
+    loop {
+        let (tcp, peer) = acceptor
+            .accept(|error| {
+                thread.counters.refused();
+                tracing::warn!(address = %listener.at, %error, "cannot accept a connection; raise the limit of open files (ulimit -n) if it is reached");
+            })
+            .await;
+        let Ok(local) = tcp.local_addr() else {
+            continue;
+        };
+        // Heads and ends of bodies are each one write; waiting for more would only delay them. Without it the
+        // connection still works.
+        let _ = tcp.set_nodelay(true);
+        let origin = Origin {
+            peer,
+            local,
+            trusted: thread.options.trust.trusts(peer.ip()),
+            tls: false,
+            sni: None,
+        };
+        let entered = thread.enter();
+        let serve = connection::serve(thread.clone(), entered, Stream::Plain(tcp), origin);
+        tokio::task::spawn_local(serve);
+        thread.fewer_than(thread.options.limits.connections).await;
+    }
+}
+
+async fn keep_house(thread: Rc<Thread>) {
+    let mut interval = tokio::time::interval(HOUSEKEEPING);
+    loop {
+        interval.tick().await;
+        thread.pool.borrow_mut().sweep(std::time::Instant::now());
+        thread.refresh_snapshot();
+    }
+}
+
+async fn flush_log(thread: Rc<Thread>) {
+    if thread.options.access_log.is_none() {
+        return;
+    }
+    let mut interval = tokio::time::interval(FLUSH);
+    loop {
+        interval.tick().await;
+        thread.flush_log();
+    }
+}

@@ -1,0 +1,227 @@
+//! A gateway of one traffic thread, and a client that sends bytes.
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use lifecycle::{Shutdown, SystemClock};
+use model::{Change, Cursor, Kind};
+use serde_json::{Value, json};
+use settings::{HostPort, Listener, RealIpHeader, ResponseHeaders};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
+use uuid::Uuid;
+
+use crate::{Limits, Options, Proxy, Running, Trust};
+
+pub(crate) struct Gateway {
+    pub(crate) address: SocketAddr,
+    pub(crate) shutdown: Shutdown,
+    running: Option<Running>,
+}
+
+/// How long anything in these tests may take at most.
+const LIMIT: Duration = Duration::from_secs(20);
+
+impl Gateway {
+    /// Serves entities: collection names and bodies, which need only what matters.
+    pub(crate) fn start(entities: &[(&'static str, Value)]) -> Gateway {
+        Gateway::with(entities, |_| {})
+    }
+
+    /// As [`Gateway::start`], with options of its own.
+    pub(crate) fn with(
+        entities: &[(&'static str, Value)],
+        change: impl FnOnce(&mut Options),
+    ) -> Gateway {
+        let changes: Vec<Change> = entities
+            .iter()
+            .map(|(kind, body)| Change {
+                kind: Kind::known(kind),
+                id: serde_json::from_value(body["id"].clone()).unwrap(),
+                body: Some(body.to_string().into()),
+            })
+            .collect();
+        let mut builder = snapshot::Builder::new(router::Rules::default(), plugins::bundled(), 1);
+        let applied = builder.replace(Cursor { epoch: Uuid::nil(), revision: 1 }, &changes);
+        assert!(applied.rejections.is_empty(), "{:?}", applied.rejections);
+        let mut options = options();
+        change(&mut options);
+        let bound = Proxy::bind(options).unwrap();
+        let address = bound.addresses()[0];
+        let shutdown = Shutdown::new();
+        let running = bound.run(&snapshot::Cell::new(applied.snapshot), &shutdown).unwrap();
+        Gateway { address, shutdown, running: Some(running) }
+    }
+
+    /// One service at `backend` with a route for every path.
+    pub(crate) fn before(backend: SocketAddr) -> Gateway {
+        Gateway::start(&[service(1, backend, json!({})), route(1, 1, json!({"paths": ["/"]}))])
+    }
+
+    pub(crate) async fn connect(&self) -> Client {
+        Client { stream: TcpStream::connect(self.address).await.unwrap(), waiting: Vec::new() }
+    }
+
+    /// Sends bytes and reads to the end of the connection.
+    pub(crate) async fn once(&self, request: &str) -> String {
+        let mut client = self.connect().await;
+        client.send(request).await;
+        client.rest().await
+    }
+
+    /// Waits until the traffic thread has ended, after a shutdown began.
+    pub(crate) fn stopped(mut self) {
+        self.running.take().unwrap().join().unwrap();
+    }
+}
+
+impl Drop for Gateway {
+    fn drop(&mut self) {
+        self.shutdown.force();
+        if let Some(running) = self.running.take() {
+            running.join().unwrap();
+        }
+    }
+}
+
+fn options() -> Options {
+    let at = HostPort { host: "127.0.0.1".to_owned(), port: 0 };
+    Options {
+        listeners: vec![Listener {
+            at,
+            ssl: false,
+            http2: false,
+            proxy_protocol: false,
+            backlog: None,
+            ipv6only: None,
+        }],
+        threads: 1,
+        clock: Arc::new(SystemClock),
+        seed: [7; 32],
+        headers: ResponseHeaders::default(),
+        request_id_upstream: true,
+        trust: Trust::new(&[], RealIpHeader::XRealIp, false),
+        error_default_type: "text/plain".to_owned(),
+        product: "kong/3.9.3".to_owned(),
+        limits: Limits {
+            head_timeout: LIMIT,
+            body_timeout: LIMIT,
+            keepalive_timeout: LIMIT,
+            keepalive_requests: 0,
+            body: 0,
+            connections: Limits::CONNECTIONS,
+        },
+        pool: upstream::PoolLimits::default(),
+        access_log: None,
+    }
+}
+
+fn id(kind: u8, number: u8) -> String {
+    format!("{kind}0000000-0000-4000-8000-0000000000{number:02}")
+}
+
+fn merged(mut body: Value, more: Value) -> Value {
+    for (name, value) in more.as_object().unwrap() {
+        body[name] = value.clone();
+    }
+    body
+}
+
+/// A service at an address.
+pub(crate) fn service(number: u8, backend: SocketAddr, more: Value) -> (&'static str, Value) {
+    let body =
+        json!({"id": id(1, number), "host": backend.ip().to_string(), "port": backend.port()});
+    ("services", merged(body, more))
+}
+
+/// A route to the service of that number; 0 is none.
+pub(crate) fn route(number: u8, service: u8, more: Value) -> (&'static str, Value) {
+    let service = if service == 0 { Value::Null } else { json!({"id": id(1, service)}) };
+    ("routes", merged(json!({"id": id(2, number), "service": service}), more))
+}
+
+/// An upstream entity.
+pub(crate) fn upstream(number: u8, name: &str, more: Value) -> (&'static str, Value) {
+    ("upstreams", merged(json!({"id": id(3, number), "name": name}), more))
+}
+
+/// A target of the upstream of that number.
+pub(crate) fn target(number: u8, upstream: u8, address: SocketAddr) -> (&'static str, Value) {
+    let body = json!({"id": id(4, number), "upstream": {"id": id(3, upstream)}, "target": address.to_string(), "weight": 100});
+    ("targets", body)
+}
+
+pub(crate) struct Client {
+    stream: TcpStream,
+    waiting: Vec<u8>,
+}
+
+impl Client {
+    pub(crate) async fn send(&mut self, text: impl AsRef<[u8]>) {
+        self.stream.write_all(text.as_ref()).await.unwrap();
+    }
+
+    /// Sends what the other side may refuse to take.
+    pub(crate) async fn try_send(&mut self, text: impl AsRef<[u8]>) {
+        let _ = self.stream.write_all(text.as_ref()).await;
+    }
+
+    pub(crate) async fn finish_sending(&mut self) {
+        self.stream.shutdown().await.unwrap();
+    }
+
+    /// Reads to the end of the connection.
+    pub(crate) async fn rest(&mut self) -> String {
+        let read = self.stream.read_to_end(&mut self.waiting);
+        // A reset is an end, too.
+        let _ = tokio::time::timeout(LIMIT, read).await.expect("the connection is closed");
+        String::from_utf8_lossy(&std::mem::take(&mut self.waiting)).into_owned()
+    }
+
+    /// Reads until what was read contains `text`; returns all of it.
+    pub(crate) async fn until(&mut self, text: &str) -> String {
+        let read = async {
+            loop {
+                let found =
+                    self.waiting.windows(text.len()).position(|window| window == text.as_bytes());
+                if let Some(at) = found {
+                    let read: Vec<u8> = self.waiting.drain(..at + text.len()).collect();
+                    return String::from_utf8(read).unwrap();
+                }
+                if self.stream.read_buf(&mut self.waiting).await.unwrap_or_default() == 0 {
+                    panic!(
+                        "closed after {:?}, before {text:?}",
+                        String::from_utf8_lossy(&self.waiting)
+                    );
+                }
+            }
+        };
+        tokio::time::timeout(LIMIT, read).await.expect("the text comes")
+    }
+
+    /// Reads one answer that has a Content-Length: its head and its body.
+    pub(crate) async fn answer(&mut self) -> (String, String) {
+        let head = self.until("\r\n\r\n").await;
+        let length =
+            head.lines().find_map(|line| line.strip_prefix("Content-Length: ")).expect("a length");
+        let length: usize = length.parse().unwrap();
+        let read = async {
+            while self.waiting.len() < length {
+                assert_ne!(
+                    self.stream.read_buf(&mut self.waiting).await.unwrap(),
+                    0,
+                    "closed within a body"
+                );
+            }
+        };
+        tokio::time::timeout(LIMIT, read).await.expect("the body comes");
+        let body = self.waiting.drain(..length).collect();
+        (head, String::from_utf8(body).unwrap())
+    }
+}
+
+/// An answer as status line, fields and body.
+pub(crate) fn split_head(answer: &str) -> (&str, &str) {
+    answer.split_once("\r\n\r\n").unwrap_or_else(|| panic!("no whole head: {answer:?}"))
+}

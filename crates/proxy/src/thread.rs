@@ -1,0 +1,273 @@
+//! What the connections of one traffic thread share. Nothing of it is shared with another thread but counters that
+//! one side writes, and the snapshot.
+
+use std::{
+    cell::{Cell, RefCell},
+    ops::Deref,
+    rc::Rc,
+    sync::Arc,
+    task::Waker,
+};
+
+use http1::{RequestHead, ResponseHead};
+use rand::{RngCore, SeedableRng, rngs::StdRng};
+use rustc_hash::FxHashMap;
+use snapshot::Snapshot;
+use tokio::sync::Notify;
+use upstream::Pool;
+
+use crate::{
+    access_log::Sink, counters::Counters, date::Date, incoming::Buffers, log_line::Line,
+    options::Options, secure::Profiles,
+};
+
+/// The state of one traffic thread.
+pub(crate) struct Thread {
+    pub(crate) options: Arc<Options>,
+    pub(crate) counters: Arc<Counters>,
+    pub(crate) buffers: Buffers,
+    pub(crate) pool: RefCell<Pool>,
+    pub(crate) profiles: RefCell<Profiles>,
+    log: Option<Sink>,
+    snapshots: RefCell<Current>,
+    #[expect(clippy::vec_box, reason = "moved with each request: a box is one word, a scratch hundreds of bytes")]
+    scratches: RefCell<Vec<Box<Scratch>>>,
+    random: RefCell<StdRng>,
+    date: RefCell<Date>,
+    draining: Cell<bool>,
+    connections: RefCell<Connections>,
+    closed: Notify,
+}
+
+/// The snapshot of this thread. Requests hold it through a count of the thread's own: the shared one would be
+/// written by every thread for every request.
+struct Current {
+    cache: snapshot::Cache,
+    held: Rc<Held>,
+}
+
+/// A snapshot that this thread has in use.
+pub(crate) struct Held(Arc<Snapshot>);
+
+impl Deref for Held {
+    type Target = Snapshot;
+
+    fn deref(&self) -> &Snapshot {
+        &self.0
+    }
+}
+
+/// The open connections, each with what wakes its task.
+#[derive(Default)]
+struct Connections {
+    wakers: FxHashMap<u64, Option<Waker>>,
+    next: u64,
+}
+
+/// The memory of one request, used again for the next one.
+#[derive(Default)]
+pub(crate) struct Scratch {
+    pub(crate) request: RequestHead,
+    pub(crate) response: ResponseHead,
+    /// Bytes on their way to the client.
+    pub(crate) to_client: Vec<u8>,
+    /// Bytes on their way to the upstream.
+    pub(crate) to_upstream: Vec<u8>,
+    /// The request's id.
+    pub(crate) id: RequestId,
+}
+
+/// A request's id: 32 lower-case hexadecimal digits.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct RequestId([u8; 32]);
+
+/// Free scratches beyond this number are dropped.
+const SCRATCHES_KEPT: usize = 128;
+/// Output buffers that grew beyond this for one large message are not kept.
+const OUTPUT_KEPT: usize = 16 * 1024;
+
+impl Thread {
+    pub(crate) fn new(
+        options: Arc<Options>,
+        index: usize,
+        cell: &snapshot::Cell,
+        counters: Arc<Counters>,
+        log: Option<Sink>,
+    ) -> Thread {
+        let mut seed = options.seed;
+        // Threads must not draw the same ids.
+        for (byte, index) in seed.iter_mut().zip((index as u64 + 1).to_le_bytes()) {
+            *byte ^= index;
+        }
+        let mut cache = snapshot::Cache::new(cell);
+        let held = Rc::new(Held(cache.load().clone()));
+        Thread {
+            counters,
+            buffers: Buffers::default(),
+            pool: RefCell::new(Pool::new(options.pool)),
+            profiles: RefCell::default(),
+            log,
+            snapshots: RefCell::new(Current { cache, held }),
+            scratches: RefCell::default(),
+            random: RefCell::new(StdRng::from_seed(seed)),
+            date: RefCell::default(),
+            draining: Cell::new(false),
+            connections: RefCell::default(),
+            closed: Notify::new(),
+            options,
+        }
+    }
+
+    /// The newest snapshot, for one request to its end.
+    pub(crate) fn snapshot(&self) -> Rc<Held> {
+        let mut current = self.snapshots.borrow_mut();
+        let Current { cache, held } = &mut *current;
+        let newest = cache.load();
+        if !Arc::ptr_eq(newest, &held.0) {
+            *held = Rc::new(Held(newest.clone()));
+        }
+        held.clone()
+    }
+
+    /// Lets go of a snapshot that no request uses any more, though none came to notice that there is a newer one.
+    pub(crate) fn refresh_snapshot(&self) {
+        let _ = self.snapshot();
+    }
+
+    /// Memory for a request.
+    pub(crate) fn scratch(&self) -> Box<Scratch> {
+        let mut scratch = self.scratches.borrow_mut().pop().unwrap_or_default();
+        scratch.id = self.new_id();
+        scratch
+    }
+
+    /// Takes the memory of a request back.
+    pub(crate) fn give_back(&self, mut scratch: Box<Scratch>) {
+        let mut scratches = self.scratches.borrow_mut();
+        if scratches.len() < SCRATCHES_KEPT {
+            for output in [&mut scratch.to_client, &mut scratch.to_upstream] {
+                output.clear();
+                output.shrink_to(OUTPUT_KEPT);
+            }
+            scratches.push(scratch);
+        }
+    }
+
+    /// A new random UUID (version 4).
+    pub(crate) fn new_uuid(&self) -> uuid::Uuid {
+        let mut bytes = [0; 16];
+        self.random.borrow_mut().fill_bytes(&mut bytes);
+        uuid::Builder::from_random_bytes(bytes).into_uuid()
+    }
+
+    /// The time as HTTP writes it, now.
+    pub(crate) fn date(&self) -> [u8; Date::LENGTH] {
+        self.date.borrow_mut().at(self.options.clock.wall_s())
+    }
+
+    /// Writes a line to the access log, if there is one and the request is among those that are logged.
+    pub(crate) fn log<'a>(&self, status: u16, line: impl FnOnce() -> Line<'a>) {
+        if let Some(sink) = &self.log
+            && sink.takes(status, &mut *self.random.borrow_mut())
+        {
+            self.counters.log_lines_lost(sink.log(&line()));
+        }
+    }
+
+    /// Hands the lines of the access log over.
+    pub(crate) fn flush_log(&self) {
+        if let Some(sink) = &self.log {
+            self.counters.log_lines_lost(sink.flush());
+        }
+    }
+
+    /// Whether no further requests are to be taken.
+    pub(crate) fn is_draining(&self) -> bool {
+        self.draining.get()
+    }
+
+    /// Begins to drain: connections that wait for a request close, the others after their request.
+    pub(crate) fn drain(&self) {
+        self.draining.set(true);
+        for waker in self.connections.borrow().wakers.values().flatten() {
+            waker.wake_by_ref();
+        }
+    }
+
+    /// The number of open connections.
+    pub(crate) fn open(&self) -> usize {
+        self.connections.borrow().wakers.len()
+    }
+
+    /// Notes that there is one connection more, until what is returned is dropped.
+    pub(crate) fn enter(self: &Rc<Self>) -> Entered {
+        let mut connections = self.connections.borrow_mut();
+        let number = connections.next;
+        connections.next += 1;
+        connections.wakers.insert(number, None);
+        self.counters.accepted();
+        Entered { thread: self.clone(), number }
+    }
+
+    /// Waits until fewer than `number` connections are open.
+    pub(crate) async fn fewer_than(&self, number: usize) {
+        loop {
+            let closed = self.closed.notified();
+            if self.open() < number {
+                return;
+            }
+            closed.await;
+        }
+    }
+
+    fn new_id(&self) -> RequestId {
+        const DIGITS: &[u8; 16] = b"0123456789abcdef";
+        let mut bytes = [0; 16];
+        self.random.borrow_mut().fill_bytes(&mut bytes);
+        let mut text = [0; 32];
+        for (pair, byte) in text.chunks_exact_mut(2).zip(bytes) {
+            if let [high, low] = pair {
+                *high = DIGITS[usize::from(byte >> 4)];
+                *low = DIGITS[usize::from(byte & 15)];
+            }
+        }
+        RequestId(text)
+    }
+}
+
+/// An open connection's place among those of its thread.
+pub(crate) struct Entered {
+    thread: Rc<Thread>,
+    number: u64,
+}
+
+impl Entered {
+    /// Has the connection's task woken when the thread begins to drain.
+    pub(crate) fn wake_to_drain(&self, waker: &Waker) {
+        if let Some(place) = self.thread.connections.borrow_mut().wakers.get_mut(&self.number) {
+            *place = Some(waker.clone());
+        }
+    }
+}
+
+impl Drop for Entered {
+    fn drop(&mut self) {
+        self.thread.connections.borrow_mut().wakers.remove(&self.number);
+        self.thread.counters.closed();
+        self.thread.closed.notify_waiters();
+    }
+}
+
+impl RequestId {
+    /// The id as text.
+    pub(crate) fn as_str(&self) -> &str {
+        // Only digits are ever written into it.
+        std::str::from_utf8(&self.0).unwrap_or_default()
+    }
+}
+
+impl Default for RequestId {
+    fn default() -> Self {
+        RequestId([b'0'; 32])
+    }
+}
