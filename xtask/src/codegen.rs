@@ -51,8 +51,8 @@ pub(crate) fn run(check: bool) -> Result<()> {
 /// File name → text of everything that is generated.
 fn generate(root: &Path) -> Result<BTreeMap<String, String>> {
     let proto = root.join("proto");
-    let messages = protox::compile(PROTOS.map(PathBuf::from), [&proto])
-        .context("proto/ does not compile")?;
+    let messages =
+        protox::compile(PROTOS.map(PathBuf::from), [&proto]).context("proto/ does not compile")?;
     let dir = tempfile::tempdir()?;
     tonic_prost_build::configure()
         // The server hands out frames that were encoded once for all streams, which generated

@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 #![expect(clippy::print_stdout, reason = "commands that talk to the developer who called them")]
 
+mod bench;
 mod check;
 mod codegen;
 mod planes;
@@ -42,6 +43,8 @@ enum Command {
         #[arg(long)]
         check: bool,
     },
+    /// Weir beside nginx and HAProxy on this machine: CPU time per request, latency, memory
+    Bench(bench::Arguments),
     /// Only the part of `check` that looks at the files: takes a second
     Tidy,
 }
@@ -51,6 +54,7 @@ fn main() -> ExitCode {
         Command::Check => check::run_steps(),
         Command::Test { arguments } => test::run_tests(&arguments),
         Command::Codegen { check } => codegen::run(check),
+        Command::Bench(arguments) => bench::run_bench(&arguments),
         Command::Tidy => tidy::run(),
     };
     match done {
