@@ -30,7 +30,10 @@ pub(crate) struct Thread {
     pub(crate) profiles: RefCell<Profiles>,
     log: Option<Sink>,
     snapshots: RefCell<Current>,
-    #[expect(clippy::vec_box, reason = "moved with each request: a box is one word, a scratch hundreds of bytes")]
+    #[expect(
+        clippy::vec_box,
+        reason = "moved with each request: a box is one word, a scratch hundreds of bytes"
+    )]
     scratches: RefCell<Vec<Box<Scratch>>>,
     random: RefCell<StdRng>,
     date: RefCell<Date>,
