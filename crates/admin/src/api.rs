@@ -20,6 +20,7 @@ use crate::entity::{targets, upstreams};
 use crate::error::Refusal;
 use crate::info;
 use crate::list;
+use crate::openapi;
 use crate::path::{self, Segment};
 use crate::query::Query;
 use crate::schemas;
@@ -150,6 +151,10 @@ impl Api {
             Endpoint::Endpoints => {
                 let shown: Vec<String> = self.routes.iter().map(Route::shown).collect();
                 Ok(Answer::json(StatusCode::OK, &json!({ "data": shown })))
+            }
+            Endpoint::OpenApi => {
+                let document = openapi::document(&self.routes, state.about.router_flavor);
+                Ok(Answer::json(StatusCode::OK, &document))
             }
             Endpoint::EntitySchema => schemas::entity(state, name(1)),
             Endpoint::Validate => schemas::validate(call, name(1)),

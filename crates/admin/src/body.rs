@@ -1,6 +1,7 @@
 //! Request bodies: which are read, how, and how much of them (admin-api.md §7).
 
 use std::convert::Infallible;
+use std::pin::Pin;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -24,6 +25,9 @@ const IDLE: Duration = Duration::from_secs(30);
 /// [`IDLE`] must not hold a connection for days.
 const TOTAL: Duration = Duration::from_secs(300);
 
+/// How long the rest of a body that is too large is read and dropped.
+const LINGER: Duration = Duration::from_secs(2);
+
 /// What a client wrote.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Input {
@@ -45,9 +49,11 @@ where
     B: Body<Data = Bytes>,
     B::Error: std::fmt::Display,
 {
-    let kind = kind(parts)?;
+    let kind = kind(parts);
+    // Also a body that will be refused is read: a client that is still sending when the
+    // connection closes may never see the answer.
     let bytes = collect(parts, body).await?;
-    match kind {
+    match kind? {
         // No Content-Type: only a body that is not there can be understood.
         None if bytes.is_empty() => Ok(Input::default()),
         None => Err(unsupported("the request has a body and no Content-Type")),
@@ -109,31 +115,31 @@ where
     B: Body<Data = Bytes>,
     B::Error: std::fmt::Display,
 {
-    // Refuse by the length that is announced, before a byte is read.
-    if body.size_hint().lower() > MAX_BYTES as u64 {
+    let announced = body.size_hint().lower() > MAX_BYTES as u64;
+    // A client that asks first sends nothing when it is refused.
+    if announced && parts.headers.contains_key(header::EXPECT) {
         return Err(too_large());
     }
     let mut body = std::pin::pin!(body);
-    let mut bytes = BytesMut::new();
-    let reading = async {
-        while let Some(frame) = tokio::time::timeout(IDLE, body.frame()).await? {
-            let frame = match frame {
-                Ok(frame) => frame,
-                Err(error) => return Ok(Err(broken_off(&error))),
-            };
-            if let Ok(data) = frame.into_data() {
-                if bytes.len() + data.len() > MAX_BYTES {
-                    return Ok(Err(too_large()));
-                }
-                bytes.extend_from_slice(&data);
-            }
-        }
-        Ok::<_, tokio::time::error::Elapsed>(Ok(()))
+    let read = if announced {
+        Ok(Err(Broken::TooLarge))
+    } else {
+        tokio::time::timeout(TOTAL, whole(body.as_mut())).await
     };
-    match tokio::time::timeout(TOTAL, reading).await {
-        Ok(Ok(Ok(()))) => Ok(bytes.freeze()),
-        Ok(Ok(Err(refusal))) => Err(refusal),
-        Ok(Err(_)) | Err(_) => {
+    match read {
+        Ok(Ok(bytes)) => Ok(bytes),
+        Ok(Err(Broken::Off(why))) => {
+            Err(Refusal::bad_request(format!("the body broke off: {why}")))
+        }
+        Ok(Err(Broken::TooLarge)) => {
+            // Dropped as it comes, for a moment.
+            let _ = tokio::time::timeout(LINGER, async {
+                while let Some(Ok(_)) = body.frame().await {}
+            })
+            .await;
+            Err(too_large())
+        }
+        Ok(Err(Broken::Stalled)) | Err(_) => {
             tracing::debug!(path = parts.uri.path(), "a client did not send its body in time");
             Err(Refusal::Message(
                 StatusCode::REQUEST_TIMEOUT,
@@ -143,15 +149,37 @@ where
     }
 }
 
+/// Why a body could not be read to its end.
+enum Broken {
+    Off(String),
+    Stalled,
+    TooLarge,
+}
+
+async fn whole<B>(mut body: Pin<&mut B>) -> Result<Bytes, Broken>
+where
+    B: Body<Data = Bytes>,
+    B::Error: std::fmt::Display,
+{
+    let mut bytes = BytesMut::new();
+    loop {
+        let frame = tokio::time::timeout(IDLE, body.frame()).await.map_err(|_| Broken::Stalled)?;
+        let Some(frame) = frame else { return Ok(bytes.freeze()) };
+        let frame = frame.map_err(|error| Broken::Off(error.to_string()))?;
+        if let Ok(data) = frame.into_data() {
+            if bytes.len() + data.len() > MAX_BYTES {
+                return Err(Broken::TooLarge);
+            }
+            bytes.extend_from_slice(&data);
+        }
+    }
+}
+
 fn too_large() -> Refusal {
     Refusal::Message(
         StatusCode::PAYLOAD_TOO_LARGE,
         format!("the body is larger than {} MiB", MAX_BYTES / (1024 * 1024)),
     )
-}
-
-fn broken_off(error: &impl std::fmt::Display) -> Refusal {
-    Refusal::bad_request(format!("the body broke off: {error}"))
 }
 
 fn nested(arguments: Vec<Argument>) -> Result<Input, Refusal> {

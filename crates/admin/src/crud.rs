@@ -32,9 +32,37 @@ pub(crate) async fn create(
     }
     entity::before(call.state, entity, None, &typed.object).await?;
     let whole = whole(call.state, entity, typed).await?;
-    let committed = commit(call.state, whole.operations(Operation::Insert)).await?;
+    let operations = whole.operations(Operation::Insert);
+    let committed = match commit(call.state, operations.clone()).await {
+        Err(NotCommitted::Taken(refusal)) => {
+            // Who has expired and is still stored must not be in the way.
+            let expired = expired_holders(call.state, entity, &whole.row).await?;
+            if expired.is_empty() {
+                return Err(refusal);
+            }
+            commit(call.state, expired.into_iter().chain(operations).collect()).await?
+        }
+        other => other?,
+    };
     let answer = answer(call.state, entity, &whole.object, StatusCode::CREATED).await?;
     Ok(conclude(call.state, call.wait, &committed, answer).await)
+}
+
+/// The deletions of entities that have the row's unique keys and have expired.
+async fn expired_holders(
+    state: &State,
+    entity: &'static EntityType,
+    row: &Row,
+) -> Result<Vec<Operation>, Refusal> {
+    let mut deletions = Vec::new();
+    for key in row.keys.iter().filter(|_| entity.ttl) {
+        if let Some(holder) = state.store.find(entity.name, key).await?
+            && find::is_expired(state, entity, &holder)?
+        {
+            deletions.push(Operation::Delete { kind: entity.kind(), id: holder.id });
+        }
+    }
+    Ok(deletions)
 }
 
 /// GET: the entity that the URL names.

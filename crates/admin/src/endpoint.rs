@@ -46,6 +46,8 @@ pub(crate) enum Endpoint {
     StatusDns,
     /// `/endpoints`
     Endpoints,
+    /// `/openapi.json`
+    OpenApi,
     /// `/schemas/{name}`
     EntitySchema,
     /// `/schemas/{db_entity_name}/validate`
@@ -235,6 +237,7 @@ const FIXED: &[(&str, Endpoint)] = &[
     ("/filter-chains/{filter_chains}", Endpoint::FilterChains),
     ("/filter-chains/{filter_chains}/route", Endpoint::FilterChains),
     ("/filter-chains/{filter_chains}/service", Endpoint::FilterChains),
+    ("/openapi.json", Endpoint::OpenApi),
     ("/plugins/enabled", Endpoint::EnabledPlugins),
     ("/plugins/schema/{name}", Endpoint::PluginConfigSchema),
     ("/routes/{routes}/filter-chains", Endpoint::FilterChains),

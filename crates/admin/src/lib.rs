@@ -22,6 +22,7 @@ mod find;
 mod form;
 mod info;
 mod list;
+mod openapi;
 mod path;
 mod query;
 mod reference;

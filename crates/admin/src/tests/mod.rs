@@ -1,5 +1,12 @@
-//! The API as a client meets it, in process.
+//! The API as a client meets it, in process. What Kong answers to what is recorded elsewhere and
+//! replayed against whole gateways; here is what such recordings cannot show.
 
 pub(crate) mod support;
 
+mod apis;
+mod concurrency;
 mod down;
+mod expiry;
+mod pages;
+mod waiting;
+mod writes;

@@ -48,6 +48,33 @@ pub(crate) fn state(store: Arc<dyn Store>) -> State {
     }
 }
 
+/// The Admin API on a SQLite store of its own.
+pub(crate) struct Sqlite {
+    pub(crate) api: Api,
+    pub(crate) state: State,
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) clock: Arc<ManualClock>,
+    /// Where the store is; gone with the test.
+    _directory: tempfile::TempDir,
+}
+
+impl Sqlite {
+    pub(crate) async fn open() -> Sqlite {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("store.db");
+        let store = store_sql::open_sqlite(&store_sql::SqliteOptions { path }).await.unwrap();
+        let clock = Arc::new(ManualClock::at(NOW_US));
+        let mut state = state(store.clone());
+        state.clock = clock.clone();
+        Sqlite { api: Api::new(state.clone()), state, store, clock, _directory: directory }
+    }
+
+    /// The id of the entity that was answered.
+    pub(crate) fn id(&self, answer: &Answered) -> Uuid {
+        answer.json["id"].as_str().unwrap().parse().unwrap()
+    }
+}
+
 /// An answer, read.
 #[derive(Debug)]
 pub(crate) struct Answered {
