@@ -11,7 +11,7 @@ use publish::Publisher;
 use rand::RngCore;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
-use settings::{Listener, Settings};
+use settings::Settings;
 use store::Store;
 use telemetry::build_info;
 use uuid::Uuid;
@@ -74,13 +74,13 @@ pub async fn start(
     process: &Process,
     together: Option<Together>,
 ) -> Result<Running, StartError> {
-    let admin = process::bind_all("admin_listen", &plain("admin_listen", &settings.admin_listen))?;
+    let admin = process::bind_all("admin_listen", &process::plain("admin_listen", &settings.admin_listen))?;
     let cluster =
-        process::bind_all("cluster_listen", &plain("cluster_listen", &settings.cluster_listen))?;
+        process::bind_all("cluster_listen", &process::plain("cluster_listen", &settings.cluster_listen))?;
     let status = match together {
         Some(_) => Vec::new(),
         None => {
-            process::bind_all("status_listen", &plain("status_listen", &settings.status_listen))?
+            process::bind_all("status_listen", &process::plain("status_listen", &settings.status_listen))?
         }
     };
     let node_id = process::node_id(settings)?;
@@ -111,16 +111,6 @@ pub async fn start(
     let admin = serve_admin(process, admin, &api, &counters)?;
     let status = process::status::serve(process, status, status_page(publisher))?;
     Ok(Running { admin, cluster, status })
-}
-
-/// The listeners that can be served: those without TLS.
-fn plain<'a>(setting: &str, listeners: &'a [Listener]) -> Vec<Listener> {
-    let (encrypted, plain): (Vec<&'a Listener>, Vec<&'a Listener>) =
-        listeners.iter().partition(|one| one.ssl);
-    for listener in encrypted {
-        tracing::warn!(setting, %listener, "not listening there: this version of Weir does not speak TLS on it");
-    }
-    plain.into_iter().cloned().collect()
 }
 
 fn publisher(settings: &Settings, process: &Process, store: Arc<dyn Store>) -> Publisher {

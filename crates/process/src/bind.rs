@@ -48,6 +48,15 @@ pub fn bind_all(
     listeners.iter().map(|listener| bind(setting, listener)).collect()
 }
 
+/// The listeners that can be served: those without TLS. The others are named in the log.
+pub fn plain(setting: &'static str, listeners: &[Listener]) -> Vec<Listener> {
+    let (encrypted, plain): (Vec<&Listener>, Vec<&Listener>) = listeners.iter().partition(|one| one.ssl);
+    for listener in encrypted {
+        tracing::warn!(setting, %listener, "not listening there: this version of Weir does not speak TLS on it");
+    }
+    plain.into_iter().cloned().collect()
+}
+
 fn resolve(listener: &Listener) -> io::Result<SocketAddr> {
     (listener.at.host.as_str(), listener.at.port)
         .to_socket_addrs()?

@@ -19,7 +19,7 @@ use settings::Settings;
 use telemetry::logging::{self, Format, Level};
 use telemetry::metrics::Registry;
 
-pub use bind::{BindError, bind, bind_all};
+pub use bind::{BindError, bind, bind_all, plain};
 pub use directory::{DirectoryError, node_id, prepare};
 pub use exit::exit;
 pub use machine::{hostname, resident_memory, total_memory};

@@ -1,3 +1,7 @@
-//! Both planes in one process, and the operator's commands.
+//! `weir`: both planes in one process, and the operator's commands.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    process::exit(weir::commands::run(std::env::args_os()))
+}

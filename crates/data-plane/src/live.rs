@@ -1,0 +1,53 @@
+//! The live upstreams of this data plane, for everybody who looks after them or shows them.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use balancer::Upstream;
+use snapshot::LiveChange;
+use uuid::Uuid;
+
+/// The live upstreams by the id of their entity. Clones share them.
+#[derive(Clone, Default)]
+pub(crate) struct Live {
+    upstreams: Arc<Mutex<HashMap<Uuid, Arc<Upstream>>>>,
+}
+
+impl Live {
+    /// Takes up what has changed.
+    pub(crate) fn follow(&self, changes: &[LiveChange]) {
+        let mut upstreams = self.lock();
+        for change in changes {
+            match change {
+                LiveChange::Put(upstream) => {
+                    upstreams.insert(upstream.id(), upstream.clone());
+                }
+                // One that was removed and made anew has the same id and is another.
+                LiveChange::Removed(upstream) => {
+                    if upstreams
+                        .get(&upstream.id())
+                        .is_some_and(|present| Arc::ptr_eq(present, upstream))
+                    {
+                        upstreams.remove(&upstream.id());
+                    }
+                }
+            }
+        }
+    }
+
+    /// One of them.
+    pub(crate) fn get(&self, id: Uuid) -> Option<Arc<Upstream>> {
+        self.lock().get(&id).cloned()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<Uuid, Arc<Upstream>>> {
+        self.upstreams.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Live {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Live").field("upstreams", &self.lock().len()).finish()
+    }
+}

@@ -1,0 +1,84 @@
+//! What a data plane counts of its connection to the control planes.
+
+use subscribe::{State, Status};
+use telemetry::metrics::{Kind, Registry, Text};
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+const STATES: [State; 4] = [State::Booting, State::Streaming, State::Polling, State::Stale];
+
+/// Registers the metrics; they are read off the status when they are asked for.
+pub(crate) fn register(metrics: &Registry, status: watch::Receiver<Status>) {
+    metrics.collect(move |text| render(&status.borrow(), Instant::now(), text));
+}
+
+fn render(status: &Status, now: Instant, text: &mut Text) {
+    text.family(
+        "weir_sync_state",
+        Kind::Gauge,
+        "How this data plane is connected to the control planes: 1 for the state that it is in",
+    );
+    for state in STATES {
+        text.whole(
+            "weir_sync_state",
+            &[("state", state.as_str())],
+            u64::from(state == status.state),
+        );
+    }
+    text.family(
+        "weir_revision",
+        Kind::Gauge,
+        "Revision of the configuration that this data plane has received, and serves",
+    );
+    for (stage, cursor) in [("received", status.received), ("serving", status.serving)] {
+        if let Some(cursor) = cursor {
+            text.whole("weir_revision", &[("stage", stage)], cursor.revision);
+        }
+    }
+    text.family("weir_entities", Kind::Gauge, "Entities of the configuration");
+    text.whole("weir_entities", &[], status.entities as u64);
+    text.family(
+        "weir_rejected_entities",
+        Kind::Gauge,
+        "Entities that this data plane could not apply",
+    );
+    text.whole("weir_rejected_entities", &[], status.rejected.len() as u64);
+    if let Some(last) = status.last_contact {
+        text.family(
+            "weir_control_plane_silence_seconds",
+            Kind::Gauge,
+            "Since when no control plane was heard of",
+        );
+        text.sample(
+            "weir_control_plane_silence_seconds",
+            &[],
+            now.saturating_duration_since(last).as_secs_f64(),
+        );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn the_status_becomes_metrics() {
+        let metrics = Registry::new();
+        let (sender, receiver) = watch::channel(Status::default());
+        register(&metrics, receiver);
+        assert!(metrics.render().contains("weir_sync_state{state=\"booting\"} 1\n"));
+        assert!(!metrics.render().contains("weir_revision{"));
+
+        let at = model::Cursor { epoch: uuid::Uuid::nil(), revision: 7 };
+        sender.send_modify(|status| {
+            status.state = State::Streaming;
+            status.received = Some(at);
+            status.last_contact = Some(Instant::now());
+        });
+        tokio::time::advance(std::time::Duration::from_secs(3)).await;
+        let text = metrics.render();
+        assert!(text.contains("weir_sync_state{state=\"streaming\"} 1\n"), "{text}");
+        assert!(text.contains("weir_revision{stage=\"received\"} 7\n"), "{text}");
+        assert!(text.contains("weir_control_plane_silence_seconds 3\n"), "{text}");
+    }
+}

@@ -1,0 +1,215 @@
+//! Joining the parts.
+
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+
+use lifecycle::Failure;
+use process::{BindError, DirectoryError, Process};
+use proxy::{Options, Proxy};
+use rand::rngs::StdRng;
+use rand::{RngCore, SeedableRng};
+use settings::Settings;
+use snapshot::{Builder, Cell};
+use subscribe::{Client, Endpoint, NotAnAddress, Status};
+use telemetry::build_info;
+use tokio::sync::watch;
+
+use crate::live::Live;
+use crate::metrics;
+use crate::serve::Serve;
+use crate::view::View;
+
+/// Why a data plane is not ready before its first configuration; Kong's words.
+const NO_CONFIGURATION: &str = "no configuration available (configuration hash is not initialized)";
+
+/// A data plane that runs; the process's tasks end it.
+#[derive(Debug)]
+pub struct Running {
+    /// Where clients connect.
+    pub proxy: Vec<SocketAddr>,
+    /// Where the status listener is.
+    pub status: Vec<SocketAddr>,
+    /// What can be seen and set while it runs.
+    pub view: View,
+}
+
+/// A data plane did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// An address for clients is taken, or is none of this machine.
+    #[error(transparent)]
+    Proxy(#[from] proxy::BindError),
+    /// The status listener's address is.
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    /// The data directory cannot be used.
+    #[error(transparent)]
+    Directory(#[from] DirectoryError),
+    /// A control plane's address is none.
+    #[error("cluster_control_plane: {0}")]
+    ControlPlane(#[from] NotAnAddress),
+    /// The operating system has no room for the traffic threads, or refused a socket.
+    #[error("the traffic threads cannot start: {0}")]
+    Threads(#[from] io::Error),
+}
+
+/// Starts a data plane on the present runtime, which is then its control runtime; traffic gets
+/// threads of its own. With `control_plane` it follows the one in this process, otherwise those of
+/// the settings.
+///
+/// Binds every listener before anything is served.
+///
+/// # Errors
+/// What is in the way, and what to do about it.
+///
+/// # Panics
+/// Outside of a tokio runtime.
+pub fn start(
+    settings: &Settings,
+    process: &Process,
+    control_plane: Option<wire::Dialer>,
+) -> Result<Running, StartError> {
+    let mut random = StdRng::from_os_rng();
+    let mut seed = [0; 32];
+    random.fill_bytes(&mut seed);
+    let options = Options {
+        listeners: process::plain("proxy_listen", &settings.proxy_listen),
+        ..Options::new(settings, process.clock.clone(), seed)
+    };
+    let bound = Proxy::bind(options)?;
+    let status = process::bind_all(
+        "status_listen",
+        &process::plain("status_listen", &settings.status_listen),
+    )?;
+    let subscription = subscription(settings, control_plane, random.next_u64())?;
+
+    let builder = Builder::new(rules(settings), plugins::bundled(), random.next_u64());
+    let cell = Cell::new(builder.snapshot());
+    let live = Live::default();
+    let proxy = bound.addresses();
+    let threads = bound.run(&cell, process.tasks.shutdown())?;
+    threads.register(&process.metrics);
+    let view = View::new(live.clone(), threads.traffic(), process.clock.clone());
+    process.tasks.spawn("traffic threads", async move {
+        tokio::task::spawn_blocking(move || threads.join()).await??;
+        Ok::<(), Failure>(())
+    });
+
+    let client = Client::new(subscription);
+    let synced = client.status();
+    metrics::register(&process.metrics, synced.clone());
+    wait_for_configuration(process, synced.clone());
+    let shutdown = process.tasks.shutdown().clone();
+    let serve = Serve::new(builder, cell, live);
+    process.tasks.spawn("subscription", async move { client.run(serve, &shutdown).await });
+    let status = serve_status(process, status, synced, &view)?;
+    Ok(Running { proxy, status, view })
+}
+
+fn subscription(
+    settings: &Settings,
+    control_plane: Option<wire::Dialer>,
+    seed: u64,
+) -> Result<subscribe::Settings, StartError> {
+    let id = process::node_id(settings)?;
+    // The control plane of this process has the configuration in its own database: another copy
+    // of it would only be another secret to keep.
+    let data_dir = match control_plane {
+        Some(_) => None,
+        None => Some(process::prepare(settings)?.to_owned()),
+    };
+    let endpoints = match control_plane {
+        Some(dialer) => vec![Endpoint::in_process(dialer)],
+        None => {
+            let addresses = settings.cluster_control_plane.iter();
+            addresses.map(|at| Endpoint::tcp(&at.to_string())).collect::<Result<_, _>>()?
+        }
+    };
+    let plugins = plugin::Registry::definitions(plugins::bundled()).iter();
+    Ok(subscribe::Settings {
+        endpoints,
+        node: subscribe::Node {
+            id,
+            hostname: process::hostname(),
+            version: build_info::VERSION.to_owned(),
+            labels: settings.cluster_dp_labels.iter().cloned().collect(),
+            plugins: plugins
+                .map(|plugin| (plugin.listing.name.to_owned(), plugin.listing.version.to_owned()))
+                .collect(),
+        },
+        frequency: settings.db_update_frequency,
+        cache_ttl: (!settings.db_cache_ttl.is_zero()).then_some(settings.db_cache_ttl),
+        data_dir,
+        seed,
+    })
+}
+
+fn rules(settings: &Settings) -> router::Rules {
+    router::Rules {
+        flavor: match settings.router_flavor {
+            settings::RouterFlavor::TraditionalCompatible => {
+                model::RouterFlavor::TraditionalCompatible
+            }
+            settings::RouterFlavor::Traditional => model::RouterFlavor::Traditional,
+            settings::RouterFlavor::Expressions => model::RouterFlavor::Expressions,
+        },
+        calculation: match settings.route_match_calculation {
+            settings::RouteMatchCalculation::Original => router::Calculation::Original,
+            settings::RouteMatchCalculation::Strict => router::Calculation::Strict,
+        },
+    }
+}
+
+/// Not ready before the first configuration is served: a load balancer must not send requests that
+/// would be answered with 404.
+fn wait_for_configuration(process: &Process, mut status: watch::Receiver<Status>) {
+    let guard = process.readiness.hold(NO_CONFIGURATION);
+    process.tasks.background("first configuration", async move {
+        // The client is gone only when the process is.
+        let _ = status.wait_for(|status| status.serving.is_some()).await;
+        drop(guard);
+    });
+}
+
+fn serve_status(
+    process: &Process,
+    listeners: Vec<TcpListener>,
+    synced: watch::Receiver<Status>,
+    view: &View,
+) -> Result<Vec<SocketAddr>, StartError> {
+    let view = view.clone();
+    let page = Arc::new(move || {
+        let status = synced.borrow().clone();
+        let traffic = view.traffic();
+        let rejected = status.rejected.iter().map(|one| {
+            serde_json::json!({
+                "entity": one.kind.as_str(),
+                "id": one.id,
+                "revision": one.revision,
+                "reason": one.reason,
+            })
+        });
+        serde_json::json!({
+            "version": build_info::VERSION,
+            "memory": { "resident": process::resident_memory() },
+            "server": {
+                "connections_accepted": traffic.accepted,
+                "connections_active": traffic.active,
+                "connections_handled": traffic.accepted,
+                "total_requests": traffic.requests,
+            },
+            "configuration_hash": status.digest.to_string(),
+            "sync": {
+                "state": status.state.as_str(),
+                "following": status.following,
+                "received": status.received.map(|cursor| cursor.revision),
+                "serving": status.serving.map(|cursor| cursor.revision),
+                "restored_from_disk": status.restored,
+                "entities": status.entities,
+                "rejected": rejected.collect::<Vec<_>>(),
+            },
+        })
+    });
+    Ok(process::status::serve(process, listeners, page)?)
+}
