@@ -94,8 +94,10 @@ fn cookie_text(name: &str, value: &str, path: &str) -> String {
 }
 
 fn parse_identity(value: &[u8]) -> Option<u64> {
-    let text = std::str::from_utf8(value).ok().filter(|text| text.len() == 16)?;
-    u64::from_str_radix(text, 16).ok()
+    if value.len() != 16 || !value.iter().all(u8::is_ascii_hexdigit) {
+        return None;
+    }
+    u64::from_str_radix(std::str::from_utf8(value).ok()?, 16).ok()
 }
 
 type Value = SmallVec<[u8; 64]>;

@@ -78,3 +78,35 @@ impl Pool {
         self.eligible = chosen;
     }
 }
+
+#[cfg(test)]
+pub(crate) mod testing {
+    use super::*;
+
+    /// A pool of available peers with these weights, `10.0.0.n` in slot n.
+    pub(crate) fn pool_of(weights: &[u32]) -> Pool {
+        let mut pool = Pool::default();
+        for (slot, weight) in (0..).zip(weights) {
+            put(&mut pool, slot, *weight, true);
+        }
+        pool
+    }
+
+    /// Puts a peer of this weight there.
+    pub(crate) fn put(pool: &mut Pool, slot: Slot, weight: u32, available: bool) {
+        let [_, a, b, c] = slot.to_be_bytes();
+        let address = ([10, a, b, c], 80).into();
+        let host = format!("10.{a}.{b}.{c}").into();
+        let peer = Peer::new(PeerId(slot.into()), slot, address, host, 80, None, 0.0);
+        let identity = peer.identity();
+        let peer = Arc::new(peer);
+        pool.put(slot, Some(Member { peer, identity, weight, failover: false, available }));
+        pool.set_eligible(slot, available && weight > 0);
+    }
+
+    /// Takes a peer away.
+    pub(crate) fn remove(pool: &mut Pool, slot: Slot) {
+        pool.put(slot, None);
+        pool.set_eligible(slot, false);
+    }
+}

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxBuildHasher, FxHashMap};
 
 use crate::algorithm::round_robin::RoundRobin;
 use crate::algorithm::{Algorithm, Ask};
@@ -19,7 +19,7 @@ pub(crate) struct Sticky {
 
 impl Sticky {
     pub(crate) fn new(pool: &Pool, seed: u64) -> Sticky {
-        Sticky { fresh: RoundRobin::new(pool, seed), slots: identities(pool) }
+        Sticky { fresh: RoundRobin::new(pool, seed), slots: identities(pool, 0) }
     }
 }
 
@@ -36,7 +36,7 @@ impl Algorithm for Sticky {
     }
 
     fn rebuilt(&self, pool: &Pool) -> Arc<dyn Algorithm> {
-        Arc::new(Sticky { fresh: self.fresh.successor(pool), slots: identities(pool) })
+        Arc::new(Sticky { fresh: self.fresh.successor(pool), slots: identities(pool, self.slots.len()) })
     }
 
     fn has_tiers(&self) -> bool {
@@ -44,6 +44,8 @@ impl Algorithm for Sticky {
     }
 }
 
-fn identities(pool: &Pool) -> FxHashMap<u64, Slot> {
-    pool.members().map(|(slot, member)| (member.identity, slot)).collect()
+fn identities(pool: &Pool, expected: usize) -> FxHashMap<u64, Slot> {
+    let mut slots = FxHashMap::with_capacity_and_hasher(expected + 1, FxBuildHasher);
+    slots.extend(pool.members().map(|(slot, member)| (member.identity, slot)));
+    slots
 }

@@ -2,8 +2,7 @@
 //!
 //! Every peer owns as many neighbouring places of `0..total` as its weight says. Visiting the
 //! places with a step that has no divisor in common with `total` visits each exactly once per
-//! turn, and a step near the golden section spreads the visits of every peer evenly (the
-//! three-distance theorem). Memory and building are O(peers), whatever the weights.
+//! turn, and a step near the golden section spreads the visits of every peer evenly. Memory and building are O(peers), whatever the weights.
 
 use crate::algorithm::divisor::Divisor;
 use crate::algorithm::gcd;
@@ -109,11 +108,36 @@ pub(super) fn reduced_weights(pool: &Pool) -> Vec<u32> {
     weights().map(|weight| ((weight / divisor) >> excess).max(1)).collect()
 }
 
-/// A number near `total` divided by the golden ratio that has no divisor in common with it.
+/// A step that visits the places of a turn as evenly as can be.
+///
+/// It has no divisor in common with `total`, and `step / total` a continued fraction of small
+/// quotients: those bound how far the visits of any stretch are off its share. The golden ratio
+/// has the smallest, so the search begins there and soon finds a good one.
 fn golden_step(total: u64) -> u64 {
+    const GOOD: u64 = 4;
+    const CANDIDATES: usize = 64;
     let ideal = (total as f64 * 0.618_033_988_749_894_9).round() as u64;
-    (0..)
-        .flat_map(|distance| [ideal + distance, ideal.saturating_sub(distance)])
-        .find(|step| gcd(*step, total) == 1)
-        .unwrap_or(1)
+    let candidates = (0..=total)
+        .flat_map(|distance| [ideal.saturating_sub(distance), ideal + distance])
+        .filter_map(|step| Some((largest_quotient(step, total)?, step)));
+    let mut best = (u64::MAX, 1);
+    for candidate in candidates.take(CANDIDATES) {
+        best = best.min(candidate);
+        if best.0 <= GOOD {
+            break;
+        }
+    }
+    best.1
+}
+
+/// The largest quotient in the continued fraction of `step / total`; `None` when the two have a
+/// divisor in common.
+fn largest_quotient(step: u64, total: u64) -> Option<u64> {
+    let (mut above, mut below) = (total, step);
+    let mut largest = 0;
+    while below > 0 {
+        largest = largest.max(above / below);
+        (above, below) = (below, above % below);
+    }
+    (above == 1).then_some(largest)
 }
