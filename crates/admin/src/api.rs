@@ -144,10 +144,6 @@ impl Api {
             Endpoint::Api => apis::item(call).await,
             Endpoint::Root => info::root(state).await,
             Endpoint::Status => info::status(state, &call.query).await,
-            Endpoint::StatusDns => Err(Refusal::Message(
-                StatusCode::NOT_IMPLEMENTED,
-                "not implemented with the legacy DNS client".to_owned(),
-            )),
             Endpoint::Endpoints => {
                 let shown: Vec<String> = self.routes.iter().map(Route::shown).collect();
                 Ok(Answer::json(StatusCode::OK, &json!({ "data": shown })))

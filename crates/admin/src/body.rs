@@ -140,7 +140,7 @@ where
             Err(too_large())
         }
         Ok(Err(Broken::Stalled)) | Err(_) => {
-            tracing::debug!(path = parts.uri.path(), "a client did not send its body in time");
+            tracing::debug!("an Admin client did not send its body in time");
             Err(Refusal::Message(
                 StatusCode::REQUEST_TIMEOUT,
                 "the body did not arrive in time".to_owned(),

@@ -42,8 +42,6 @@ pub(crate) enum Endpoint {
     Root,
     /// `/status`
     Status,
-    /// `/status/dns`
-    StatusDns,
     /// `/endpoints`
     Endpoints,
     /// `/openapi.json`
@@ -255,7 +253,6 @@ const FIXED: &[(&str, Endpoint)] = &[
     ("/services/{services}/filter-chains", Endpoint::FilterChains),
     ("/services/{services}/filter-chains/{filter_chains}", Endpoint::FilterChains),
     ("/status", Endpoint::Status),
-    ("/status/dns", Endpoint::StatusDns),
     ("/tags", Endpoint::Tags),
     ("/tags/{tags}", Endpoint::Tag),
 ];

@@ -265,7 +265,6 @@ fn summary(endpoint: &Endpoint) -> &'static str {
         Endpoint::UpstreamHealth(_) => "The health of an upstream's targets",
         Endpoint::Root => "What this node is, and how it is set up",
         Endpoint::Status => "Connections, memory, and whether the database is reachable",
-        Endpoint::StatusDns => "Not implemented, as with Kong's default DNS client",
         Endpoint::Endpoints => "All paths",
         Endpoint::OpenApi => "This document",
         Endpoint::EntitySchema => "What an entity looks like",

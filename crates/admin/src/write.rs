@@ -44,7 +44,10 @@ pub(crate) async fn commit(
     state: &State,
     operations: Vec<Operation>,
 ) -> Result<Committed, NotCommitted> {
-    Ok(state.store.write(WriteSet { operations }).await?)
+    let committed = state.store.write(WriteSet { operations }).await?;
+    let changes = committed.changes.len();
+    tracing::debug!(revision = committed.at.revision, changes, "a write was committed");
+    Ok(committed)
 }
 
 impl From<store::Error> for NotCommitted {
