@@ -2,7 +2,6 @@
 
 use crate::name::Name;
 use crate::network::Place;
-use crate::pattern;
 use crate::rule::{Header, HeaderValue, Host, Paths, Rule};
 
 impl Rule {
@@ -43,13 +42,13 @@ impl Paths {
             (Paths::Prefixes(own), Paths::Prefixes(other)) => {
                 other.iter().all(|other| own.iter().any(|own| other.starts_with(own)))
             }
-            (Paths::Prefixes(own), Paths::Regexes(other)) => other.iter().all(|regex| {
-                pattern::prefixes(regex.as_str()).is_some_and(|prefixes| {
+            (Paths::Prefixes(own), Paths::Regexes(other)) => other.iter().all(|pattern| {
+                pattern.prefixes().is_some_and(|prefixes| {
                     prefixes.iter().all(|prefix| own.iter().any(|own| prefix.starts_with(own)))
                 })
             }),
             (Paths::Regexes(own), Paths::Regexes(other)) => {
-                other.iter().all(|other| own.iter().any(|own| own.as_str() == other.as_str()))
+                other.iter().all(|other| own.iter().any(|own| own.source() == other.source()))
             }
             (Paths::Regexes(_), Paths::Prefixes(_)) => false,
         }
@@ -67,7 +66,7 @@ impl HeaderValue {
     fn covers(&self, other: &HeaderValue) -> bool {
         match (self, other) {
             (_, HeaderValue::Exact(value)) => self.matches(value),
-            (HeaderValue::Regex(own), HeaderValue::Regex(other)) => own.as_str() == other.as_str(),
+            (HeaderValue::Regex(own), HeaderValue::Regex(other)) => own.source() == other.source(),
             (HeaderValue::Exact(_), HeaderValue::Regex(_)) => false,
         }
     }

@@ -6,7 +6,7 @@ use smallvec::SmallVec;
 
 use crate::bucket::Bucket;
 use crate::entry::{Entry, Places};
-use crate::map::Map;
+use crate::hosts::Hosts;
 use crate::name::Name;
 use crate::tree::{Tree, Vacant};
 
@@ -16,7 +16,7 @@ type ByPath<T> = Tree<Bucket<T>>;
 /// An index of entries; clones share what did not change since.
 #[derive(Clone, Debug)]
 pub(crate) struct Index<T> {
-    exact: Map<Box<str>, ByPath<T>>,
+    exact: Hosts<ByPath<T>>,
     /// Wildcards at the end: by what is before them.
     beginnings: Tree<ByPath<T>>,
     /// Wildcards at the beginning: by what is behind them, backwards.
@@ -27,7 +27,7 @@ pub(crate) struct Index<T> {
 impl<T> Default for Index<T> {
     fn default() -> Index<T> {
         Index {
-            exact: Map::default(),
+            exact: Hosts::default(),
             beginnings: Tree::default(),
             endings: Tree::default(),
             any: Tree::default(),
@@ -36,15 +36,6 @@ impl<T> Default for Index<T> {
 }
 
 impl<T> Index<T> {
-    /// Whether nothing is left in it, not even an empty place.
-    #[cfg(test)]
-    pub(crate) fn is_vacant(&self) -> bool {
-        self.exact.is_empty()
-            && self.beginnings.is_vacant()
-            && self.endings.is_vacant()
-            && self.any.is_vacant()
-    }
-
     /// Calls `see` with the places that hold every entry which a request with this host and path
     /// could meet. Those that most often hold the greatest rank come first.
     pub(crate) fn visit<'t>(&'t self, host: &str, path: &[u8], mut see: impl FnMut(&'t Bucket<T>)) {
@@ -58,6 +49,15 @@ impl<T> Index<T> {
         }
         self.beginnings.prefixes_of(host.as_bytes(), &mut by_path);
         by_path(&self.any);
+    }
+
+    /// Whether nothing is left in it, not even an empty place.
+    #[cfg(test)]
+    pub(crate) fn is_vacant(&self) -> bool {
+        self.exact.is_empty()
+            && self.beginnings.is_vacant()
+            && self.endings.is_vacant()
+            && self.any.is_vacant()
     }
 }
 
@@ -79,13 +79,7 @@ impl<T: Clone> Index<T> {
             };
             match host {
                 None => in_tree(&mut self.any),
-                Some(Name::Exact(name)) => {
-                    let tree = self.exact.entry(name.clone()).or_default();
-                    in_tree(tree);
-                    if tree.is_vacant() {
-                        self.exact.remove(name);
-                    }
-                }
+                Some(Name::Exact(name)) => self.exact.change(name, in_tree),
                 Some(Name::Prefix(beginning)) => {
                     self.beginnings.change(beginning.as_bytes(), in_tree);
                 }

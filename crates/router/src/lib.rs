@@ -20,6 +20,7 @@ mod error;
 mod explain;
 mod expression;
 pub mod host;
+mod hosts;
 mod index;
 mod list;
 mod map;

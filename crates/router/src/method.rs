@@ -14,12 +14,20 @@ pub(crate) struct Method<'a> {
     name: &'a str,
 }
 
-const COMMON: [&str; 9] =
-    ["GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"];
-
 impl<'a> Method<'a> {
     pub(crate) fn new(name: &'a str) -> Method<'a> {
-        let bit = COMMON.iter().position(|c| *c == name).map_or(0, |at| 1 << at);
+        let bit = match name {
+            "GET" => 1,
+            "HEAD" => 1 << 1,
+            "POST" => 1 << 2,
+            "PUT" => 1 << 3,
+            "DELETE" => 1 << 4,
+            "CONNECT" => 1 << 5,
+            "OPTIONS" => 1 << 6,
+            "TRACE" => 1 << 7,
+            "PATCH" => 1 << 8,
+            _ => 0,
+        };
         Method { bit, name }
     }
 }

@@ -4,7 +4,6 @@ use std::borrow::Cow;
 use std::ops::ControlFlow;
 
 use model::{Protocol, Route};
-use regex::bytes::Regex;
 
 use crate::conditions::{Conditions, is_regex};
 use crate::error::Rejected;
@@ -13,7 +12,7 @@ use crate::matched::Matched;
 use crate::method::{Method, Methods};
 use crate::name::Name;
 use crate::network::{self, Place};
-use crate::pattern;
+use crate::pattern::Pattern;
 use crate::request::{Request, Scheme};
 use crate::rules::{Calculation, Rules};
 
@@ -73,7 +72,7 @@ pub(crate) enum Paths {
     Any,
     /// All of one length.
     Prefixes(Box<[Box<[u8]>]>),
-    Regexes(Box<[Regex]>),
+    Regexes(Box<[Pattern]>),
 }
 
 /// One of `headers`.
@@ -88,7 +87,7 @@ pub(crate) struct Header {
 pub(crate) enum HeaderValue {
     /// In lower case.
     Exact(Box<[u8]>),
-    Regex(Regex),
+    Regex(Pattern),
 }
 
 /// What the port of a host is compared with when the request names none.
@@ -109,6 +108,25 @@ struct Schemes(u8);
 pub(crate) struct Known {
     pub(crate) hosts: bool,
     pub(crate) paths: bool,
+}
+
+/// The match of a rule of which nothing is left to look at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Settled {
+    /// Without a condition on the path.
+    AnyPath,
+    /// So many bytes of the path.
+    Prefix(u32),
+}
+
+impl Settled {
+    pub(crate) fn matched<'t>(self) -> Matched<'t> {
+        let prefix = match self {
+            Settled::AnyPath => None,
+            Settled::Prefix(length) => usize::try_from(length).ok(),
+        };
+        Matched { prefix, pattern: None }
+    }
 }
 
 /// A request in the form in which rules look at it.
@@ -226,6 +244,27 @@ impl Rule {
         Ok(matched)
     }
 
+    /// How it matches where nothing is left to look at beyond what is `known`.
+    pub(crate) fn settled(&self, known: Known) -> Option<Settled> {
+        let open = self.protocols.is_some()
+            || !(known.hosts || self.hosts.is_empty())
+            || !self.methods.is_empty()
+            || !self.snis.is_empty()
+            || !self.sources.is_empty()
+            || !self.destinations.is_empty()
+            || !self.headers.is_empty()
+            || self.expression.is_some();
+        match &self.paths {
+            _ if open => None,
+            Paths::Any => Some(Settled::AnyPath),
+            Paths::Prefixes(prefixes) if known.paths => {
+                let length = prefixes.first().map_or(0, |prefix| prefix.len());
+                u32::try_from(length).ok().map(Settled::Prefix)
+            }
+            Paths::Prefixes(_) | Paths::Regexes(_) => None,
+        }
+    }
+
     /// Whether the index by host says all about the hosts.
     pub(crate) fn hosts_are_names_only(&self) -> bool {
         self.hosts.iter().all(|host| {
@@ -299,7 +338,7 @@ impl Paths {
             None => Ok(Paths::Any),
             Some(first) if is_regex(first) => paths
                 .iter()
-                .map(|path| pattern::path(path.strip_prefix('~').unwrap_or(path)))
+                .map(|path| Pattern::of_path(path.strip_prefix('~').unwrap_or(path)))
                 .collect::<Result<_, _>>()
                 .map(Paths::Regexes),
             Some(_) => {
@@ -313,15 +352,15 @@ impl Paths {
         match self {
             Paths::Any => Some(Matched::default()),
             Paths::Prefixes(prefixes) if known => {
-                Some(Matched { prefix: prefixes.first().map(|p| p.len()), regex: None })
+                Some(Matched { prefix: prefixes.first().map(|p| p.len()), pattern: None })
             }
             Paths::Prefixes(prefixes) => prefixes
                 .iter()
                 .find(|prefix| path.starts_with(prefix))
-                .map(|prefix| Matched { prefix: Some(prefix.len()), regex: None }),
-            Paths::Regexes(regexes) => regexes.iter().find_map(|regex| {
-                let found = regex.find(path)?;
-                Some(Matched { prefix: Some(found.end()), regex: Some(regex) })
+                .map(|prefix| Matched { prefix: Some(prefix.len()), pattern: None }),
+            Paths::Regexes(patterns) => patterns.iter().find_map(|pattern| {
+                let found = pattern.find(path)?;
+                Some(Matched { prefix: Some(found.end), pattern: Some(pattern) })
             }),
         }
     }
@@ -332,7 +371,7 @@ impl Header {
         let values = values
             .iter()
             .map(|value| match value.strip_prefix("~*") {
-                Some(regex) => pattern::header(regex).map(HeaderValue::Regex),
+                Some(regex) => Pattern::of_header(regex).map(HeaderValue::Regex),
                 None => Ok(HeaderValue::Exact(value.to_ascii_lowercase().into_bytes().into())),
             })
             .collect::<Result<_, _>>()?;

@@ -69,12 +69,12 @@ impl<T> Table<T> {
                 if best.is_some_and(|(best, _)| best.rank >= entry.rank) {
                     return Enough::Yes;
                 }
-                match entry.rule.evaluate(&prepared, entry.known) {
-                    Ok(matched) => {
+                match entry.meets(&prepared) {
+                    Some(matched) => {
                         best = Some((entry, matched));
                         Enough::Yes
                     }
-                    Err(_) => Enough::No,
+                    None => Enough::No,
                 }
             });
         };
@@ -83,7 +83,7 @@ impl<T> Table<T> {
         best.map(|(entry, matched)| Match {
             payload: &entry.payload,
             prefix: matched.prefix,
-            regex: matched.regex,
+            pattern: matched.pattern,
             path: request.path,
         })
     }

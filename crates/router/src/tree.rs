@@ -1,4 +1,4 @@
-//! A radix tree over byte strings whose clones share their nodes.
+//! A tree over byte strings whose clones share what does not change.
 
 use std::sync::Arc;
 
@@ -9,26 +9,50 @@ pub(crate) trait Vacant {
     fn is_vacant(&self) -> bool;
 }
 
-/// Values by key. A change copies the nodes on the way to its key if another clone has them, and
-/// nothing else.
+/// Values by key. A change copies the way to its key as far as another clone has it, and nothing
+/// else.
+///
+/// It is a radix tree whose ends are short sorted lists: looking through one that lies in one
+/// piece is faster than following a pointer for every byte that keys differ in.
 ///
 /// The depth is at most the length of the longest key; callers bound that, since changes and the
 /// final drop recurse.
 #[derive(Clone, Debug)]
-pub(crate) struct Tree<V>(Option<Arc<Node<V>>>);
+pub(crate) struct Tree<V>(Option<Edge<V>>);
 
-/// Every node but the root has a value, or two children at least.
+/// What keys go on with, and what comes then.
 #[derive(Clone, Debug)]
-struct Node<V> {
-    /// What the key goes on with, from the parent to here.
-    label: Label,
-    value: V,
-    /// The first byte of each child's label, ascending.
-    firsts: SmallVec<[u8; 16]>,
-    children: Vec<Arc<Node<V>>>,
+struct Edge<V> {
+    label: Text,
+    target: Target<V>,
 }
 
-type Label = SmallVec<[u8; 24]>;
+#[derive(Clone, Debug)]
+enum Target<V> {
+    Branch(Arc<Branch<V>>),
+    /// In the order of the suffixes; not empty. The first and the last suffix share no beginning.
+    List(Arc<[Item<V>]>),
+}
+
+/// Has two edges, or a value and one.
+#[derive(Clone, Debug, Default)]
+struct Branch<V> {
+    value: V,
+    /// The first byte of each edge's label, ascending.
+    firsts: SmallVec<[u8; 24]>,
+    edges: Vec<Edge<V>>,
+}
+
+#[derive(Clone, Debug)]
+struct Item<V> {
+    suffix: Text,
+    value: V,
+}
+
+type Text = SmallVec<[u8; 24]>;
+
+/// A list with more items becomes a branch.
+const LONGEST_LIST: usize = 16;
 
 impl<V> Default for Tree<V> {
     fn default() -> Tree<V> {
@@ -47,14 +71,24 @@ impl<V> Tree<V> {
     pub(crate) fn prefixes_of<'t>(&'t self, text: &[u8], mut see: impl FnMut(&'t V)) {
         let mut rest = text;
         let mut next = self.0.as_ref();
-        while let Some(node) = next {
-            let Some(behind) = rest.strip_prefix(&node.label[..]) else { return };
-            see(&node.value);
+        while let Some(edge) = next {
+            let Some(behind) = rest.strip_prefix(&edge.label[..]) else { return };
             rest = behind;
-            next = rest
-                .first()
-                .and_then(|first| memchr::memchr(*first, &node.firsts))
-                .and_then(|at| node.children.get(at));
+            match &edge.target {
+                Target::List(items) => {
+                    for item in items.iter().filter(|item| begins_with(rest, &item.suffix)) {
+                        see(&item.value);
+                    }
+                    return;
+                }
+                Target::Branch(branch) => {
+                    see(&branch.value);
+                    next = rest
+                        .first()
+                        .and_then(|first| memchr::memchr(*first, &branch.firsts))
+                        .and_then(|at| branch.edges.get(at));
+                }
+            }
         }
     }
 }
@@ -63,101 +97,156 @@ impl<V: Clone + Default + Vacant> Tree<V> {
     /// Changes the value of a key, which is the default one if there is none. A value that is
     /// left vacant is dropped.
     pub(crate) fn change(&mut self, key: &[u8], change: impl FnOnce(&mut V)) {
-        match &mut self.0 {
-            None => {
-                let mut leaf = Node::leaf(key);
-                change(&mut leaf.value);
-                self.0 = Some(Arc::new(leaf)).filter(|leaf| !leaf.value.is_vacant());
-            }
-            Some(root) => {
-                if Node::change(root, key, change) == Left::Nothing {
-                    self.0 = None;
-                }
-            }
-        }
-    }
-}
-
-/// What a change left of a node.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Left {
-    Something,
-    Nothing,
-}
-
-impl<V: Clone + Default + Vacant> Node<V> {
-    fn leaf(label: &[u8]) -> Node<V> {
-        Node {
-            label: label.into(),
-            value: V::default(),
-            firsts: SmallVec::new(),
-            children: Vec::new(),
-        }
-    }
-
-    fn change(this: &mut Arc<Node<V>>, key: &[u8], change: impl FnOnce(&mut V)) -> Left {
-        let common = this.label.iter().zip(key).take_while(|(a, b)| a == b).count();
-        let node = Arc::make_mut(this);
-        if common < node.label.len() {
-            node.split(common);
-        }
-        let rest = key.get(common..).unwrap_or_default();
-        match rest.first() {
-            None => change(&mut node.value),
-            Some(first) => match node.firsts.binary_search(first) {
-                Ok(at) => {
-                    if Node::change(&mut node.children[at], rest, change) == Left::Nothing {
-                        node.firsts.remove(at);
-                        node.children.remove(at);
-                    }
-                }
-                Err(at) => {
-                    let mut leaf = Node::leaf(rest);
-                    change(&mut leaf.value);
-                    if !leaf.value.is_vacant() {
-                        node.firsts.insert(at, *first);
-                        node.children.insert(at, Arc::new(leaf));
-                    }
-                }
-            },
-        }
-        if !node.value.is_vacant() {
-            return Left::Something;
-        }
-        match node.children.len() {
-            0 => Left::Nothing,
-            1 => {
-                node.join();
-                Left::Something
-            }
-            _ => Left::Something,
-        }
-    }
-
-    /// Makes the node end after `length` bytes of its label, with the rest of it as its child.
-    fn split(&mut self, length: usize) {
-        let rest: Label = self.label[length..].into();
-        self.label.truncate(length);
-        let first = rest[0];
-        let below = Node {
-            label: rest,
-            value: std::mem::take(&mut self.value),
-            firsts: std::mem::take(&mut self.firsts),
-            children: std::mem::take(&mut self.children),
+        self.0 = match self.0.take() {
+            None => Edge::list(Text::new(), Vec::new(), key, change),
+            Some(edge) => edge.change(key, change),
         };
-        self.firsts.push(first);
-        self.children.push(Arc::new(below));
+    }
+}
+
+impl<V: Clone + Default + Vacant> Item<V> {
+    fn new(suffix: &[u8]) -> Item<V> {
+        Item { suffix: suffix.into(), value: V::default() }
+    }
+}
+
+impl<V: Clone + Default + Vacant> Edge<V> {
+    /// The edge after a change to `key`, which goes on from where the edge begins; `None` if
+    /// nothing is left.
+    fn change(self, key: &[u8], change: impl FnOnce(&mut V)) -> Option<Edge<V>> {
+        let common = common_beginning(&self.label, key);
+        let (kept, rest) = self.label.split_at(common);
+        match self.target {
+            Target::List(items) => {
+                let items = items.iter().map(|item| item.behind(rest)).collect();
+                Edge::list(kept.into(), items, &key[common..], change)
+            }
+            Target::Branch(branch) if rest.is_empty() => {
+                let mut branch = branch;
+                Arc::make_mut(&mut branch).change(&key[common..], change);
+                Branch::tidied(kept.into(), branch)
+            }
+            Target::Branch(branch) => {
+                let lower = Edge { label: rest.into(), target: Target::Branch(branch) };
+                let mut upper = Branch::default();
+                upper.add(lower);
+                upper.change(&key[common..], change);
+                Branch::tidied(kept.into(), Arc::new(upper))
+            }
+        }
     }
 
-    /// Takes the place of its only child.
-    fn join(&mut self) {
-        let Some(child) = self.children.pop() else { return };
-        let child = Arc::unwrap_or_clone(child);
-        self.label.extend_from_slice(&child.label);
-        self.value = child.value;
-        self.firsts = child.firsts;
-        self.children = child.children;
+    /// A list after a change to one of its suffixes, or the branch that it becomes.
+    fn list(
+        mut label: Text,
+        mut items: Vec<Item<V>>,
+        suffix: &[u8],
+        change: impl FnOnce(&mut V),
+    ) -> Option<Edge<V>> {
+        let place = items.binary_search_by(|item| item.suffix[..].cmp(suffix));
+        let at = place.unwrap_or_else(|at| {
+            items.insert(at, Item::new(suffix));
+            at
+        });
+        change(&mut items[at].value);
+        if items[at].value.is_vacant() {
+            items.remove(at);
+        }
+        let (first, last) = (items.first()?, items.last()?);
+        let common = common_beginning(&first.suffix, &last.suffix);
+        label.extend_from_slice(&first.suffix[..common]);
+        for item in &mut items {
+            item.suffix.drain(..common);
+        }
+        let target = if items.len() > LONGEST_LIST {
+            Target::Branch(Arc::new(Branch::of(items)))
+        } else {
+            Target::List(items.into())
+        };
+        Some(Edge { label, target })
     }
+}
+
+impl<V: Clone> Item<V> {
+    /// The same with `text` before its suffix.
+    fn behind(&self, text: &[u8]) -> Item<V> {
+        let mut suffix = Text::from_slice(text);
+        suffix.extend_from_slice(&self.suffix);
+        Item { suffix, value: self.value.clone() }
+    }
+}
+
+impl<V: Clone + Default + Vacant> Branch<V> {
+    /// A branch of the items of a list that is too long.
+    fn of(items: Vec<Item<V>>) -> Branch<V> {
+        let mut branch = Branch::default();
+        let mut items = items.into_iter().peekable();
+        while let Some(mut item) = items.next() {
+            let Some(first) = item.suffix.first().copied() else {
+                branch.value = item.value;
+                continue;
+            };
+            let mut group = Vec::new();
+            while let Some(next) = items.next_if(|next| next.suffix.first() == Some(&first)) {
+                group.push(next);
+            }
+            let value = std::mem::take(&mut item.value);
+            let edge = Edge::list(Text::new(), group, &item.suffix, |new| *new = value);
+            edge.into_iter().for_each(|edge| branch.add(edge));
+        }
+        branch
+    }
+
+    fn change(&mut self, key: &[u8], change: impl FnOnce(&mut V)) {
+        let Some(first) = key.first() else { return change(&mut self.value) };
+        match self.firsts.binary_search(first) {
+            Err(_) => {
+                let edge = Edge::list(Text::new(), Vec::new(), key, change);
+                edge.into_iter().for_each(|edge| self.add(edge));
+            }
+            Ok(at) => {
+                self.firsts.remove(at);
+                let edge = self.edges.remove(at).change(key, change);
+                edge.into_iter().for_each(|edge| self.add(edge));
+            }
+        }
+    }
+
+    fn add(&mut self, edge: Edge<V>) {
+        let Some(first) = edge.label.first().copied() else { return };
+        let at = self.firsts.partition_point(|other| *other < first);
+        self.firsts.insert(at, first);
+        self.edges.insert(at, edge);
+    }
+
+    /// An edge to a branch, or to what is left of one.
+    fn tidied(mut label: Text, mut branch: Arc<Branch<V>>) -> Option<Edge<V>> {
+        match (branch.value.is_vacant(), &branch.edges[..]) {
+            (true, []) => None,
+            (false, []) => {
+                let value = branch.value.clone();
+                Edge::list(label, Vec::new(), &[], |new| *new = value)
+            }
+            (true, [_]) => {
+                let edge = Arc::make_mut(&mut branch).edges.pop()?;
+                label.extend_from_slice(&edge.label);
+                Some(Edge { label, target: edge.target })
+            }
+            _ => Some(Edge { label, target: Target::Branch(branch) }),
+        }
+    }
+}
+
+/// `starts_with` that looks at the last byte first, where the items of a list differ most often.
+fn begins_with(text: &[u8], beginning: &[u8]) -> bool {
+    match beginning.split_last() {
+        None => true,
+        Some((last, others)) => text.get(others.len()) == Some(last) && text.starts_with(others),
+    }
+}
+
+fn common_beginning(a: &[u8], b: &[u8]) -> usize {
+    a.iter().zip(b).take_while(|(a, b)| a == b).count()
 }
 
 #[cfg(test)]

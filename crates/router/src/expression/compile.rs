@@ -1,7 +1,6 @@
 //! From text to something that can be evaluated.
 
 use std::borrow::Cow;
-use std::sync::LazyLock;
 
 use atc_router::ast::{self, LogicalExpression};
 use atc_router::semantics::Validate;
@@ -24,14 +23,21 @@ pub(super) fn compile(source: &str, stream: bool) -> Result<Term, Rejected> {
     term(&tree)
 }
 
-/// `net.port` is the old name of `net.dst.port`.
+/// `net.port` is the old name of `net.dst.port`; it is replaced where an operator follows, as Kong
+/// does.
 fn without_old_name(source: &str) -> Cow<'_, str> {
-    static OLD: LazyLock<Option<regex::Regex>> =
-        LazyLock::new(|| regex::Regex::new(r"net\.port(\s*[=><!])").ok());
-    match &*OLD {
-        Some(old) if source.contains("net.port") => old.replace_all(source, "net.dst.port$1"),
-        _ => Cow::Borrowed(source),
+    const OLD: &str = "net.port";
+    if !source.contains(OLD) {
+        return Cow::Borrowed(source);
     }
+    let mut pieces = source.split(OLD);
+    let mut renamed = pieces.next().unwrap_or_default().to_owned();
+    for piece in pieces {
+        let operator = piece.trim_start().starts_with(['=', '>', '<', '!']);
+        renamed.push_str(if operator { "net.dst.port" } else { OLD });
+        renamed.push_str(piece);
+    }
+    Cow::Owned(renamed)
 }
 
 fn term(tree: &ast::Expression) -> Result<Term, Rejected> {

@@ -5,16 +5,15 @@ use std::net::IpAddr;
 
 use atc_router::ast::{BinaryOperator, Value as Given};
 use ipnet::IpNet;
-use regex::bytes::Regex;
 
 use crate::error::Rejected;
-use crate::pattern;
+use crate::pattern::Pattern;
 
 /// An operator with its right-hand side.
 #[derive(Clone, Debug)]
 pub(super) enum Comparison {
     Text(TextOperator, Box<[u8]>),
-    Matches(Regex),
+    Matches(Pattern),
     Number(NumberOperator, i64),
     Address(IpAddr),
     NotAddress(IpAddr),
@@ -49,7 +48,9 @@ impl Comparison {
         ignore_case: bool,
     ) -> Result<Comparison, Rejected> {
         let comparison = match given {
-            Given::Regex(regex) => Comparison::Matches(pattern::free(regex.as_str(), ignore_case)?),
+            Given::Regex(regex) => {
+                Comparison::Matches(Pattern::of_expression(regex.as_str(), ignore_case)?)
+            }
             Given::String(text) => {
                 let text = if ignore_case { text.to_ascii_lowercase() } else { text.clone() };
                 Comparison::Text(text_operator(operator)?, text.into_bytes().into())

@@ -45,17 +45,17 @@ impl Predicate {
                 let holds = operator.holds(&text, wanted);
                 let begins = matches!(operator, TextOperator::Equals | TextOperator::Begins);
                 if holds && begins && self.field == Field::Path {
-                    *matched = Matched { prefix: Some(wanted.len()), regex: None };
+                    *matched = Matched { prefix: Some(wanted.len()), pattern: None };
                 }
                 holds
             }
-            (Comparison::Matches(regex), Value::Text(text)) => {
+            (Comparison::Matches(pattern), Value::Text(text)) => {
                 let text = if self.lower { lower(text) } else { Cow::Borrowed(text) };
-                let Some(found) = regex.find(&text) else { return false };
+                let Some(found) = pattern.find(&text) else { return false };
                 if self.field == Field::Path {
                     // What was found elsewhere than at the start cannot be stripped.
-                    let prefix = Some(found.end()).filter(|_| found.start() == 0);
-                    *matched = Matched { prefix, regex: Some(regex) };
+                    let prefix = Some(found.end).filter(|_| found.start == 0);
+                    *matched = Matched { prefix, pattern: Some(pattern) };
                 }
                 true
             }

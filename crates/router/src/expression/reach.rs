@@ -5,7 +5,6 @@ use super::field::Field;
 use super::literal::{Comparison, TextOperator};
 use super::predicate::Predicate;
 use crate::name::Name;
-use crate::pattern;
 
 /// What an expression implies. `None`: nothing is known, so any.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -56,8 +55,8 @@ impl Reach {
             {
                 Reach { hosts: None, paths: Some(vec![text.to_vec()]) }
             }
-            (Field::Path, Comparison::Matches(regex)) if !predicate.lower => {
-                Reach { hosts: None, paths: pattern::prefixes(regex.as_str()) }
+            (Field::Path, Comparison::Matches(pattern)) if !predicate.lower => {
+                Reach { hosts: None, paths: pattern.prefixes() }
             }
             _ => Reach::default(),
         }
