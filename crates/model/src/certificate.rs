@@ -144,3 +144,6 @@ fn settle_ca(entity: &mut Object) {
 fn text<'a>(entity: &'a Object, name: &str) -> Option<&'a str> {
     entity.get(name).and_then(Value::as_str)
 }
+
+#[cfg(test)]
+mod tests;

@@ -23,3 +23,6 @@ schema::record! {
     }
     rules |record| record.at_least_one_of(&["custom_id", "username"])
 }
+
+#[cfg(test)]
+mod tests;

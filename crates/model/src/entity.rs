@@ -169,10 +169,17 @@ impl EntityType {
     }
 
     /// A new version of a stored entity (PATCH): records merged, the rest replaced, validated.
+    /// It stays the entity that it is: another `id` in the patch is passed over.
     ///
     /// # Errors
     /// Everything that is wrong with what comes out.
-    pub fn update(&self, stored: &Object, patch: Object, env: &Env) -> Result<Object, Violations> {
+    pub fn update(
+        &self,
+        stored: &Object,
+        mut patch: Object,
+        env: &Env,
+    ) -> Result<Object, Violations> {
+        patch.remove("id");
         let record = self.record(env.router_flavor);
         let Some(expiry) = stored.get(EXPIRES_AT).filter(|_| self.ttl) else {
             return record.process_update(patch, stored, env);
@@ -311,3 +318,6 @@ pub fn parse_ttl(value: &Value) -> Result<Option<u32>, String> {
         None => Err(format!("must be an integer between 0 and {LONGEST}")),
     }
 }
+
+#[cfg(test)]
+mod tests;

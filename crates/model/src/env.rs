@@ -92,3 +92,6 @@ fn random_string(random: &dyn Fn(&mut [u8])) -> String {
     }
     text
 }
+
+#[cfg(test)]
+mod tests;

@@ -105,3 +105,6 @@ fn check_jwk(entity: &Object, _: &dyn Surroundings) -> Result<(), Violations> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

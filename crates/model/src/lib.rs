@@ -25,6 +25,8 @@ mod route;
 mod secret;
 mod service;
 mod target;
+#[cfg(test)]
+mod testing;
 mod typed;
 pub mod types;
 mod upstream;

@@ -129,3 +129,6 @@ impl Plugin {
         Err(Violations::field("protocols", text))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -61,3 +61,6 @@ fn check_target(text: &str) -> Result<(), String> {
         Err(_) => Err(format!("Invalid target ('{text}'); not a valid hostname or ip address")),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -20,13 +20,16 @@ pub(crate) fn read<T: DeserializeOwned>(
     record: &Record,
     body: &str,
 ) -> Result<T, BodyError> {
-    serde_json::from_str(body)
-        .or_else(|_| {
-            let mut object: Object = serde_json::from_str(body)?;
-            record.complete(&mut object, &Nothing);
-            serde_json::from_value(object.into())
-        })
-        .map_err(|reason| BodyError { kind, reason })
+    let as_it_stands = match serde_json::from_str(body) {
+        Ok(entity) => return Ok(entity),
+        Err(reason) => reason,
+    };
+    let completed = || {
+        let mut object: Object = serde_json::from_str(body).ok()?;
+        record.complete(&mut object, &Nothing);
+        serde_json::from_value(object.into()).ok()
+    };
+    completed().ok_or(BodyError { kind, reason: as_it_stands })
 }
 
 /// Gives typed structs their kind and the reading of stored bodies.

@@ -48,3 +48,6 @@ fn rules(record: Record) -> Record {
         format!("vault '{name}' is not installed")
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -64,18 +64,21 @@ fn coerce_value(field: &Field, value: Value, around: &dyn Surroundings) -> Value
 /// A number as Lua reads one: decimal or hexadecimal, blanks around it allowed.
 fn parse_number(text: &str) -> Option<f64> {
     let text = text.trim_matches(|c: char| c.is_ascii_whitespace());
-    let (sign, digits) = match text.strip_prefix('-') {
-        Some(rest) => (-1.0, rest),
-        None => (1.0, text),
+    let hex = |text: &str| {
+        let digits = text.strip_prefix("0x").or_else(|| text.strip_prefix("0X"))?;
+        let plain = digits.bytes().all(|b| b.is_ascii_hexdigit());
+        u64::from_str_radix(digits, 16).ok().filter(|_| plain).map(|n| n as f64)
     };
-    if let Some(hex) = digits.strip_prefix("0x").or_else(|| digits.strip_prefix("0X")) {
-        return u64::from_str_radix(hex, 16).ok().map(|n| sign * n as f64);
+    if let Some(number) = hex(text) {
+        return Some(number);
+    }
+    if let Some(number) = text.strip_prefix('-').and_then(hex) {
+        return Some(-number);
     }
     // Rust also reads "inf" and "nan", which no JSON number can be.
-    let plain = digits.bytes().all(|b| matches!(b, b'0'..=b'9' | b'.' | b'e' | b'E' | b'+' | b'-'));
-    if plain {
-        digits.parse::<f64>().ok().filter(|n| n.is_finite()).map(|n| sign * n)
-    } else {
-        None
-    }
+    let plain = text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'.' | b'e' | b'E' | b'+' | b'-'));
+    text.parse::<f64>().ok().filter(|number| plain && number.is_finite())
 }
+
+#[cfg(test)]
+mod tests;

@@ -36,6 +36,13 @@ impl Record {
         around: &dyn Surroundings,
     ) -> Result<Object, Violations> {
         let written = self.written(&patch);
+        // The part is of the same kind as the whole, unless it says otherwise.
+        if let Some(key) = self.subschemas.as_ref().map(|subschemas| subschemas.key)
+            && !patch.contains_key(key)
+            && let Some(kind) = stored.get(key)
+        {
+            patch.insert(key.to_owned(), kind.clone());
+        }
         self.fill(&mut patch, Phase::Update, around)?;
         let mut merged = self.merge(patch, stored, around);
         self.complete(&mut merged, around);
@@ -101,7 +108,8 @@ impl Record {
                 generate(name, field, object, phase, around);
             }
             match object.get_mut(name) {
-                Some(value) => fill_value(field, value, phase, around)?,
+                Some(value) => fill_value(field, value, phase, around)
+                    .map_err(|inner| Violations::field(name, inner))?,
                 None if phase == Phase::Update => {}
                 None => {
                     if let Some(value) = absent(field, around)? {
@@ -233,8 +241,11 @@ fn generate(
 ) {
     let given = object.get(name);
     let value = match &field.kind {
-        Type::String if phase == Phase::Update || given.is_some() => return,
-        Type::String if is_uuid(field) => Value::from(around.new_id().to_string()),
+        Type::String if phase == Phase::Update => return,
+        Type::String if is_uuid(field) && given.is_none_or(Value::is_null) => {
+            Value::from(around.new_id().to_string())
+        }
+        Type::String if given.is_some() => return,
         Type::String => Value::from(around.random_string()),
         Type::Integer | Type::Number => {
             // What is not validated is overwritten: the time of the last change.
@@ -362,12 +373,20 @@ fn without_fraction(value: &mut Value) {
     }
 }
 
+/// Whether the number is an integer, of a size up to which floats hold every one.
+pub(crate) fn is_whole(float: f64) -> bool {
+    const EXACT: f64 = 9_007_199_254_740_992.0;
+    float.fract() == 0.0 && float.abs() <= EXACT
+}
+
 /// A number, as an integer if it is one that a float holds exactly.
 pub(crate) fn number(float: f64) -> Value {
-    const EXACT: f64 = 9_007_199_254_740_992.0;
-    if float.fract() == 0.0 && float.abs() <= EXACT {
+    if is_whole(float) {
         Value::from(float as i64)
     } else {
         Number::from_f64(float).map_or(Value::Null, Value::Number)
     }
 }
+
+#[cfg(test)]
+mod tests;

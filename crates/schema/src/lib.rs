@@ -25,6 +25,8 @@ mod openapi;
 mod path;
 mod record;
 mod rule;
+#[cfg(test)]
+mod samples;
 mod shorthand;
 mod surroundings;
 mod transformation;

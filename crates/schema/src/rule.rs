@@ -215,3 +215,6 @@ pub(crate) fn plain(value: &Value) -> String {
 fn whole(number: &Number) -> i64 {
     number.as_i64().unwrap_or_else(|| number.as_f64().unwrap_or_default() as i64)
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use crate::field::{Field, Type};
+use crate::fill::is_whole;
 use crate::record::Record;
 use crate::rule::{Rule, plain};
 use crate::surroundings::Surroundings;
@@ -128,14 +129,8 @@ pub(crate) fn validate_field(
         (Type::String, _) => return Err("expected a string".into()),
         (Type::Number, Value::Number(_)) => {}
         (Type::Number, _) => return Err("expected a number".into()),
-        (Type::Integer, Value::Number(number)) => {
-            if !number.is_i64()
-                && !number.is_u64()
-                && number.as_f64().is_none_or(|n| n.fract() != 0.0)
-            {
-                return Err("expected an integer".into());
-            }
-        }
+        (Type::Integer, Value::Number(number))
+            if number.is_i64() || number.as_f64().is_some_and(is_whole) => {}
         (Type::Integer, _) => return Err("expected an integer".into()),
         (Type::Boolean, Value::Bool(_)) => {}
         (Type::Boolean, _) => return Err("expected a boolean".into()),
@@ -220,3 +215,6 @@ fn validate_foreign(
     }
     Err(violations.into())
 }
+
+#[cfg(test)]
+mod tests;

@@ -63,6 +63,3 @@ fn from_der(der: &[u8]) -> Result<Certificate, String> {
         digest: hex(digest::digest(&digest::SHA256, der).as_ref()),
     })
 }
-
-#[cfg(test)]
-mod tests;

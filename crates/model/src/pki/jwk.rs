@@ -71,6 +71,3 @@ pub(crate) fn is_key(text: &str) -> bool {
         Err(_) => false,
     }
 }
-
-#[cfg(test)]
-mod tests;

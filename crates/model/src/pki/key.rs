@@ -60,6 +60,3 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
     }
     text
 }
-
-#[cfg(test)]
-mod tests;

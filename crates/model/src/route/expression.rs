@@ -23,7 +23,8 @@ pub(super) fn check(expression: &str, stream: bool) -> Result<(), String> {
     if depth(expression) > DEEPEST {
         return Err(format!("parentheses are nested more than {DEEPEST} deep"));
     }
-    let mut router = Router::new(if stream { &*STREAM } else { &*HTTP });
+    let schema: &Schema = if stream { &STREAM } else { &HTTP };
+    let mut router = Router::new(schema);
     router.add_matcher(0, Uuid::nil(), expression)?;
     let segments = router.fields.keys().filter_map(|field| field.strip_prefix(SEGMENTS));
     for segment in segments {

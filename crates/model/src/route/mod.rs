@@ -118,3 +118,6 @@ schema::record! {
         pub priority: Option<u64> = Field::integer().required().between(0, (1_i64 << 46) - 1).default(0),
     }
 }
+
+#[cfg(test)]
+mod tests;

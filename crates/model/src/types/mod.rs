@@ -64,3 +64,6 @@ pub fn certificate() -> Field {
 pub fn key() -> Field {
     Field::string().check(pki::key::check_private)
 }
+
+#[cfg(test)]
+mod tests;

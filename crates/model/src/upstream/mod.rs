@@ -99,3 +99,6 @@ schema::record! {
     }
     rules |record| rules::rules(record)
 }
+
+#[cfg(test)]
+mod tests;
