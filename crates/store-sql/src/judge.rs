@@ -355,3 +355,6 @@ fn referenced(gone: &Ident, by: &Ident, field: &str) -> Error {
         by_field: field.to_owned(),
     }
 }
+
+#[cfg(test)]
+mod tests;

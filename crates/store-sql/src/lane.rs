@@ -235,3 +235,6 @@ impl Lanes {
         self.small.upkeep(statements).await
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -70,11 +70,11 @@ fn migrator(mut migrator: Migrator) -> Migrator {
     migrator
 }
 
-fn postgres_migrator() -> Migrator {
+pub(crate) fn postgres_migrator() -> Migrator {
     migrator(sqlx::migrate!("../../migrations/postgres"))
 }
 
-fn sqlite_migrator() -> Migrator {
+pub(crate) fn sqlite_migrator() -> Migrator {
     migrator(sqlx::migrate!("../../migrations/sqlite"))
 }
 

@@ -20,7 +20,7 @@ use crate::pools::{Pool, Pools};
 use crate::sql::read;
 use crate::sql_store::{SqlStore, head};
 
-use ledger::SqliteLedger;
+pub(crate) use ledger::SqliteLedger;
 
 /// How many connections read at the same time. They are threads that mostly wait for the disk.
 const READERS: u32 = 4;

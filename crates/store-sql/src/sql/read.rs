@@ -135,13 +135,13 @@ macro_rules! log_after {
             $now,
             ", l.revision, l.committed_us, l.kind, l.id, l.body \
              FROM store_state s LEFT JOIN \
-             (SELECT r.revision, r.committed_us, c.ord, c.kind, c.id, c.body \
+             (SELECT p.revision, p.committed_us, c.ord, c.kind, c.id, c.body \
               FROM (SELECT revision, version, committed_us, size, \
                            sum(size) OVER (ORDER BY revision) AS total \
                     FROM (SELECT revision, version, committed_us, size FROM revisions \
-                          WHERE revision > $1 ORDER BY revision LIMIT $2) newer) r \
-              JOIN changes c ON c.version = r.version \
-              WHERE r.total - r.size < $2) l \
+                          WHERE revision > $1 ORDER BY revision LIMIT $2) newer) p \
+              JOIN changes c ON c.version = p.version \
+              WHERE p.total - p.size < $2) l \
              ON s.compacted <= $1 \
              ORDER BY l.revision, l.ord"
         )

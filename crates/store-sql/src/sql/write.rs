@@ -53,11 +53,11 @@ macro_rules! look {
             ") END, -1) \
              FROM named n \
              UNION ALL \
-             SELECT 2, c.kind, \
+             SELECT 2, w.kind, \
                (SELECT k.id FROM entity_keys k \
-                WHERE k.kind = c.kind AND k.field = c.field AND k.value = c.value",
+                WHERE k.kind = w.kind AND k.field = w.field AND k.value = w.value",
             $delete,
-            "), c.field, c.value, NULL, 0, 0 FROM claimed c \
+            "), w.field, w.value, NULL, 0, 0 FROM claimed w \
              UNION ALL \
              SELECT 3, n.kind, n.id, r.field, r.to_kind, r.to_id, \
                     CASE r.on_delete WHEN 'cascade' THEN 1 ELSE 0 END, 0 \
