@@ -4,6 +4,11 @@
 //! answers and errors, the listener. The operations on entities are written once, for every entity
 //! type that `model` declares; `entity/` has what differs from one to another.
 //!
+//! A new entity type needs nothing here unless it differs from the others: then its file in
+//! `entity/` answers the questions that `entity/mod.rs` lists. A new path is a variant of
+//! `Endpoint`, a line in its table, and an arm in `Api::dispatch`; OPTIONS, `/endpoints` and
+//! `/openapi.json` follow from the table.
+//!
 //! Must not know: SQL, the stream, how requests are proxied. What other parts of a process know
 //! (who serves which revision, the health of targets, memory) comes in through the traits of
 //! [`State`].

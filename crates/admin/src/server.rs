@@ -62,6 +62,7 @@ impl Counters {
             accepted: get(&self.accepted),
             handled: get(&self.accepted),
             active,
+            // A connection whose head is being read cannot be told from an idle one: both wait.
             reading: 0,
             writing,
             waiting: active.saturating_sub(writing),
@@ -156,8 +157,9 @@ async fn accept(
 ) -> io::Result<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
     let permit = room.clone().acquire_owned().await.map_err(io::Error::other)?;
     let (stream, peer) = listener.accept().await?;
-    // Answers are written whole, so waiting for more to send only delays them.
-    stream.set_nodelay(true)?;
+    // Answers are written whole, so waiting for more to send only delays them. A client that is
+    // gone already is found out when it is read from.
+    let _ = stream.set_nodelay(true);
     Ok((stream, peer, permit))
 }
 
