@@ -80,7 +80,6 @@ impl Field {
         for (name, flag) in [
             ("auto", self.auto),
             ("unique", self.unique),
-            ("immutable", self.immutable),
             ("referenceable", self.referenceable),
             ("encrypted", self.encrypted),
             ("abstract", matches!(self.kind, Type::Abstract)),

@@ -65,7 +65,6 @@ pub struct Field {
     pub(crate) must_be_null: bool,
     pub(crate) auto: bool,
     pub(crate) unique: bool,
-    pub(crate) immutable: bool,
     pub(crate) referenceable: bool,
     pub(crate) encrypted: bool,
     pub(crate) may_be_empty: bool,
@@ -85,7 +84,6 @@ impl Field {
             must_be_null: false,
             auto: false,
             unique: false,
-            immutable: false,
             referenceable: false,
             encrypted: false,
             may_be_empty: false,
@@ -189,12 +187,6 @@ impl Field {
     /// No two entities have the same value.
     pub fn unique(mut self) -> Field {
         self.unique = true;
-        self
-    }
-
-    /// Cannot be changed by an update.
-    pub fn immutable(mut self) -> Field {
-        self.immutable = true;
         self
     }
 

@@ -1,3 +1,4 @@
+use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::{ForeignKey, UniqueKey, parse_ttl};
@@ -271,6 +272,118 @@ fn fields_that_are_not_given_are_what_the_description_says() {
                 (attributes.get("default"), input.get(field), follows)
             {
                 assert_eq!(&made[field], default, "{name}.{field}");
+            }
+        }
+    }
+}
+
+/// Whether the typed struct of the kind reads the body.
+fn reads(kind: &str, body: &str) -> Result<(), crate::BodyError> {
+    match kind {
+        "services" => crate::Service::from_body(body).map(drop),
+        "routes" => crate::Route::from_body(body).map(drop),
+        "upstreams" => crate::Upstream::from_body(body).map(drop),
+        "targets" => crate::Target::from_body(body).map(drop),
+        "consumers" => crate::Consumer::from_body(body).map(drop),
+        "plugins" => crate::Plugin::from_body(body).map(drop),
+        "certificates" => crate::Certificate::from_body(body).map(drop),
+        "snis" => crate::Sni::from_body(body).map(drop),
+        "ca_certificates" => crate::CaCertificate::from_body(body).map(drop),
+        "keys" => crate::Key::from_body(body).map(drop),
+        "key_sets" => crate::KeySet::from_body(body).map(drop),
+        "vaults" => crate::Vault::from_body(body).map(drop),
+        "keyauth_credentials" => crate::KeyAuthCredential::from_body(body).map(drop),
+        "basicauth_credentials" => crate::BasicAuthCredential::from_body(body).map(drop),
+        "hmacauth_credentials" => crate::HmacAuthCredential::from_body(body).map(drop),
+        "jwt_secrets" => crate::JwtSecret::from_body(body).map(drop),
+        "acls" => crate::Acl::from_body(body).map(drop),
+        "oauth2_credentials" => crate::OAuth2Credential::from_body(body).map(drop),
+        "oauth2_tokens" => crate::OAuth2Token::from_body(body).map(drop),
+        other => panic!("{other} has no typed struct"),
+    }
+}
+
+/// Values as clients might write them, many of them where they do not belong.
+fn values() -> impl Strategy<Value = Value> {
+    let scalar = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        prop::sample::select(vec![
+            json!(0),
+            json!(1),
+            json!(-1),
+            json!(80),
+            json!(65536),
+            json!(1.5),
+            json!(2.0),
+            json!(i64::MAX),
+            json!(i64::MIN),
+            json!(u64::MAX),
+            json!(1e300),
+            json!(-0.0),
+        ]),
+        prop::sample::select(vec![
+            json!(""),
+            json!("a"),
+            json!("a.example"),
+            json!("/"),
+            json!("~/(a"),
+            json!("::1"),
+            json!("10.0.0.0/8"),
+            json!("{vault://env/x}"),
+            json!(ID),
+            json!("http"),
+            json!("ip"),
+            json!("*"),
+            json!("%"),
+            json!("/%zz"),
+            json!("é\u{0}"),
+            json!("env"),
+            json!("limit"),
+        ]),
+        any::<String>().prop_map(Value::from),
+    ];
+    scalar.prop_recursive(3, 12, 4, |inner| {
+        let key = prop::sample::select(vec!["id", "ip", "port", "name", "x-a", "active", "config"]);
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
+            prop::collection::vec((key, inner), 0..4).prop_map(|members| {
+                members.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()
+            }),
+        ]
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2000))]
+
+    #[test]
+    fn whatever_is_accepted_can_be_read_typed(
+        sample in prop::sample::select(samples()),
+        at in any::<prop::sample::Index>(),
+        value in values(),
+        as_text in any::<bool>(),
+    ) {
+        let env = env(RouterFlavor::TraditionalCompatible);
+        let (name, input) = sample;
+        let mut input = object(input);
+        let fields: Vec<&str> =
+            kind(name).record(env.router_flavor).fields().map(|(field, _)| field).collect();
+        input.insert(fields[at.index(fields.len())].to_owned(), value);
+        let input = if as_text {
+            kind(name).coerce(object(as_form(&Value::Object(input))), &env)
+        } else {
+            input
+        };
+        match kind(name).create(input, &env) {
+            Err(violations) => prop_assert!(violations.count() > 0 && !violations.summary().is_empty()),
+            Ok(made) => {
+                let body = Value::Object(made.clone()).to_string();
+                prop_assert!(reads(name, &body).is_ok(), "{}: {:?}", body, reads(name, &body));
+                // A hash that is written is hashed again.
+                if made.get("hash_secret") != Some(&Value::Bool(true)) {
+                    prop_assert_eq!(kind(name).create(made.clone(), &env), Ok(made));
+                }
             }
         }
     }

@@ -1,7 +1,7 @@
 use serde_json::{Value, json};
 
 use crate::samples::{Fixed, Limit, object, shapes};
-use crate::{Record, is_vault_reference};
+use crate::{Record, Violation, is_vault_reference};
 
 fn check(record: &Record, input: Value, fields: Value) {
     let found = record.process(object(input.clone()), &Fixed).err().unwrap_or_default();
@@ -124,4 +124,13 @@ fn one_field_can_decide_what_else_there_is() {
             "@entity": ["at least one of these fields must be non-empty: 'config.radius'"],
         }),
     );
+}
+
+#[test]
+fn one_value_can_be_looked_at_by_itself() {
+    let check = |name: &str, value: Value| Limit::record().validate_value(name, &value, &Fixed);
+    assert_eq!(check("burst", json!(5)), Ok(()));
+    let violation = Violation::from("value should be between 0 and 255");
+    assert_eq!(check("burst", json!(256)), Err(violation));
+    assert_eq!(check("foo", json!(1)), Err(Violation::from("unknown field")));
 }
