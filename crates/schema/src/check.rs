@@ -89,6 +89,11 @@ impl Check {
         if names.iter().find(is_reference).is_some() {
             return;
         }
+        // The record that holds all of them is not there: that is said already, or it may be so.
+        let absent = names.iter().all(|name| get(object, name).is_none());
+        if absent && (phase == Phase::Update || !self.runs_with_absent_fields()) {
+            return;
+        }
         if !self.runs_with_invalid_fields() && names.iter().any(|n| violations.has_path(n)) {
             return;
         }
@@ -172,6 +177,19 @@ impl Check {
             Check::Conditional(check) => vec![check.if_field, check.then_field],
             Check::ConditionalAtLeastOneOf(check) => vec![check.if_field],
             Check::Custom(check) => check.fields.to_vec(),
+        }
+    }
+
+    fn runs_with_absent_fields(&self) -> bool {
+        match self {
+            Check::AtLeastOneOf(_)
+            | Check::ConditionalAtLeastOneOf(_)
+            | Check::MutuallyExclusive(_)
+            | Check::MutuallyRequired(_)
+            | Check::MutuallyExclusiveSets(..) => true,
+            Check::OnlyOneOf(_) | Check::Distinct(_) | Check::Conditional(_) | Check::Custom(_) => {
+                false
+            }
         }
     }
 

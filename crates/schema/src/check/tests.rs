@@ -101,3 +101,22 @@ fn own_rules_wait_until_their_fields_are_right() {
     check(&record, json!({ "a": 5 }), &[]);
     check(&record, json!({ "a": "x" }), &["never"]);
 }
+
+#[test]
+fn rules_about_a_record_that_is_null_say_nothing_of_it_in_an_update() {
+    let inner = Record::new("").field("x", Field::string()).field("y", Field::string());
+    let record = Record::new("")
+        .field("config", Field::record(inner))
+        .at_least_one_of(&["config.x", "config.y"])
+        .only_one_of(&["config.x", "config.y"]);
+    let missing = json!({ "config": "required field missing" });
+    let check = |phase| {
+        let found = record.validate(&object(json!({ "config": null })), phase, &Nothing);
+        found.map_err(|found| found.fields())
+    };
+    assert_eq!(check(Phase::Update), Err(missing.clone()));
+    let mut whole = missing;
+    let text = "at least one of these fields must be non-empty: 'config.x', 'config.y'";
+    whole["@entity"] = json!([text]);
+    assert_eq!(check(Phase::Insert), Err(whole));
+}
