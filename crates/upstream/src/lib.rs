@@ -6,12 +6,19 @@
 #![forbid(unsafe_code)]
 
 mod connect;
+mod follow;
+mod keeper;
 mod pool;
+mod probe;
+mod resolve;
 mod stream;
 mod tls;
 
 pub use connect::{ConnectError, connect};
+pub use keeper::{Keeper, KeeperSettings};
 pub use pool::{Key, Pool, PoolLimits, Pooled};
+pub use probe::{ClientCertificate, FindCertificate, log_transition};
+pub use resolve::{RecordKind, ResolverSettings};
 pub use stream::Stream;
 pub use tls::{
     Profile, Secured, Settings as TlsSettings, SettingsError as TlsSettingsError, Trust,
