@@ -13,8 +13,10 @@ use wire::{Entities, Malformed, v1};
 
 use crate::machine::{Batch, Event, Failure, Said};
 
-/// Opening a stream, a poll and each part of a snapshot are answered within this.
+/// Opening a stream and each part of a snapshot are answered within this.
 const ANSWER: Duration = Duration::from_secs(15);
+/// A poll is answered within this, or the next control plane is asked.
+const POLL: Duration = Duration::from_secs(10);
 /// A report is answered within this.
 const REPORT: Duration = Duration::from_secs(5);
 /// A control plane that promises bookmarks more rarely than this is not believed.
@@ -81,7 +83,7 @@ async fn follow(
 /// Asks once for the changes after `from`.
 pub(crate) async fn poll(channel: Channel, node: v1::Node, from: Cursor) -> Result<Batch, Failure> {
     let request = v1::GetChangesRequest { node: Some(node), from: Some(wire::cursor_to(from)) };
-    let batch = within(ANSWER, client(channel).get_changes(request)).await?.into_inner();
+    let batch = within(POLL, client(channel).get_changes(request)).await?.into_inner();
     let outcome = match batch.resync {
         Some(resync) => Err(resync.reason()),
         None => Ok(batch

@@ -118,6 +118,11 @@ pub(crate) struct Machine {
     streams: u64,
     poll_at: Instant,
     poll_asked: bool,
+    /// When the next round of polls begins: a round ends with the first useful answer, or when
+    /// every control plane has had its turn.
+    round_at: Instant,
+    /// How many gave no useful answer in this round.
+    round_failures: usize,
     audit_at: Option<Instant>,
     started: Instant,
     last_contact: Option<Instant>,
@@ -203,6 +208,8 @@ impl Machine {
             streams: 0,
             poll_at: now,
             poll_asked: false,
+            round_at: now,
+            round_failures: 0,
             audit_at: None,
             started: now,
             last_contact: None,
@@ -288,7 +295,10 @@ impl Machine {
         let audit = self.audit_at.is_some_and(|at| at <= now);
         if audit || self.poll_due().is_some_and(|at| at <= now) {
             self.poll_asked = true;
-            self.poll_at = now + self.jittered(self.frequency);
+            if self.round_failures == 0 {
+                self.round_at = now + self.jittered(self.frequency);
+            }
+            self.poll_at = self.round_at;
             if audit {
                 self.audit_at = self.next_audit(now);
             }
@@ -409,14 +419,15 @@ impl Machine {
         let Batch { head, digest, outcome } = match answer {
             Ok(batch) => batch,
             Err(failure) => {
-                self.complain(What::Poll, endpoint, &failure.0);
+                self.poll_failed(endpoint, &failure.0, now);
                 return Brought::Nothing;
             }
         };
         self.contact(now);
-        self.complaints.poll = false;
         match outcome {
             Ok(transactions) => {
+                self.round_failures = 0;
+                self.complaints.poll = false;
                 let (taken, need) = self.inbox.transactions(head.epoch, transactions);
                 if need == Need::Changes && !taken.is_empty() {
                     self.poll_at = now;
@@ -441,16 +452,23 @@ impl Machine {
                 match self.inbox.resync(Some(from), reason) {
                     Need::Snapshot => self.take_snapshot(endpoint, from, reason, now),
                     Need::Another => {
-                        self.complain(
-                            What::Poll,
-                            endpoint,
-                            "the control plane is behind what is held",
-                        );
+                        self.poll_failed(endpoint, "the control plane is behind what is held", now);
                     }
                     Need::Nothing | Need::Changes => {}
                 }
                 Brought::Nothing
             }
+        }
+    }
+
+    /// No useful answer: the next control plane is asked at once, each once per round.
+    fn poll_failed(&mut self, endpoint: usize, why: &str, now: Instant) {
+        self.complain(What::Poll, endpoint, why);
+        self.round_failures += 1;
+        if self.round_failures < self.names.len() {
+            self.poll_at = now;
+        } else {
+            self.round_failures = 0;
         }
     }
 
@@ -613,3 +631,6 @@ impl Machine {
         span.mul_f64(self.random.random_range(0.0..=1.0))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -11,7 +11,7 @@ use crate::settings::Node;
 use crate::status::{State, Status};
 
 /// Reports are at least so far apart: what changes meanwhile goes into the next one.
-const PAUSE: Duration = Duration::from_millis(100);
+const PAUSE: Duration = Duration::from_millis(5);
 /// A report is repeated after this long, unless the control plane wants it sooner.
 const HEARTBEAT: Duration = Duration::from_secs(10);
 /// One that failed is repeated after this long.
