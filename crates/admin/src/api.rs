@@ -9,12 +9,14 @@ use http_body::Body;
 use http_body_util::Full;
 use serde_json::json;
 use telemetry::build_info::KONG_VERSION;
+use uuid::Uuid;
 
 use crate::answer::Answer;
 use crate::apis;
 use crate::body::{self, Input};
 use crate::call::Call;
 use crate::crud;
+use crate::declarative;
 use crate::endpoint::{Endpoint, Route, Routes};
 use crate::entity::{targets, upstreams};
 use crate::error::Refusal;
@@ -72,14 +74,31 @@ impl Api {
         }
         let method = if parts.method == Method::HEAD { Method::GET } else { parts.method.clone() };
         let query = Query::parse(parts.uri.query())?;
-        let input = match method.as_str() {
-            "POST" | "PUT" | "PATCH" => body::read(parts, body).await?,
-            _ => Input::default(),
-        };
         // What is wrong with the wait is said before anything is written.
         let wait = query.wait()?;
         let base = base(parts);
-        let call = Call { state: &self.state, method, segments, query, input, base, wait };
+        let whole = match endpoint {
+            Endpoint::Declarative => true,
+            Endpoint::Config => self.state.declarative.is_some(),
+            _ => false,
+        };
+        let mut call = Call {
+            state: &self.state,
+            method,
+            segments,
+            query,
+            input: Input::default(),
+            base,
+            wait,
+        };
+        if whole && call.method == Method::POST {
+            let sent = body::read_configuration(parts, body).await?;
+            return declarative::endpoint::load(&call, sent).await;
+        }
+        if matches!(call.method.as_str(), "POST" | "PUT" | "PATCH") {
+            call.input = body::read(parts, body).await?;
+        }
+        read_only(&call, &endpoint)?;
         self.dispatch(endpoint, &call).await
     }
 
@@ -170,6 +189,11 @@ impl Api {
                 Ok(Answer::empty(StatusCode::NO_CONTENT))
             }
             Endpoint::CacheKey => Err(Refusal::NotFound),
+            Endpoint::Config if state.declarative.is_some() => match call.method.as_str() {
+                "GET" => declarative::endpoint::show(state).await,
+                _ => Err(Refusal::MethodNotAllowed),
+            },
+            Endpoint::Declarative => declarative::endpoint::dump(state).await,
             Endpoint::Config => Err(Refusal::bad_request(
                 "this endpoint is only available when Kong is configured to not use a database",
             )),
@@ -218,6 +242,38 @@ impl Api {
         };
         value.unwrap_or(HeaderValue::from_static("*"))
     }
+}
+
+/// Without a database, entities are only read; Kong's answers to the rest.
+///
+/// # Errors
+/// Code 12, for a write.
+fn read_only(call: &Call<'_>, endpoint: &Endpoint) -> Result<(), Refusal> {
+    if call.state.declarative.is_none() {
+        return Ok(());
+    }
+    let (entity, at) = match endpoint {
+        Endpoint::Collection(entity) => (entity.name, None),
+        Endpoint::Item(entity) => (entity.name, Some((entity.endpoint_key, 1))),
+        Endpoint::Children(family) => (family.child.name, None),
+        Endpoint::Child(family) => (family.child.name, Some((family.child.endpoint_key, 3))),
+        Endpoint::Parent(family) => (family.parent.name, None),
+        Endpoint::Apis | Endpoint::Api => ("apis", None),
+        _ => return Ok(()),
+    };
+    let verb = match call.method.as_str() {
+        "POST" => "create",
+        "PUT" => "create or update",
+        "PATCH" => "update",
+        "DELETE" => "remove",
+        _ => return Ok(()),
+    };
+    let by_key =
+        at.and_then(|(key, at)| key.filter(|_| Uuid::try_parse(call.segment(at).name()).is_err()));
+    let by = by_key.map(|key| format!(" by '{key}'")).unwrap_or_default();
+    Err(Refusal::Unsupported(format!(
+        "cannot {verb} '{entity}' entities{by} when not using a database"
+    )))
 }
 
 /// Where the client found this listener.

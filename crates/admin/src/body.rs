@@ -11,6 +11,7 @@ use http_body::Body;
 use http_body_util::BodyExt;
 use serde_json::Value;
 
+use crate::declarative::endpoint::Sent;
 use crate::error::Refusal;
 use crate::form::{self, Argument, MAX_ARGUMENTS};
 use crate::state::Object;
@@ -43,8 +44,46 @@ enum Kind {
     Multipart(String),
 }
 
+/// The most that is read of a whole configuration.
+const MAX_CONFIGURATION: usize = 256 * 1024 * 1024;
+
+/// Reads a whole configuration: YAML, a JSON object, or text in the member `config`.
+pub(crate) async fn read_configuration<B>(parts: &Parts, body: B) -> Result<Option<Sent>, Refusal>
+where
+    B: Body<Data = Bytes>,
+    B::Error: std::fmt::Display,
+{
+    let value = parts.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let essence = value.and_then(|text| text.split(';').next()).unwrap_or_default().trim();
+    if matches!(essence, "application/yaml" | "text/yaml") {
+        let bytes = collect(parts, body, MAX_CONFIGURATION).await?;
+        let text = String::from_utf8(bytes.into());
+        return match text {
+            Ok(text) if text.trim().is_empty() => Ok(None),
+            Ok(text) => Ok(Some(Sent::Text(text))),
+            Err(_) => Err(Refusal::bad_request("the configuration is not valid UTF-8")),
+        };
+    }
+    let mut input = read_up_to(parts, body, MAX_CONFIGURATION).await?.object;
+    if input.contains_key("_format_version") {
+        return Ok(Some(Sent::Object(Value::Object(input))));
+    }
+    match input.remove("config") {
+        Some(Value::String(text)) => Ok(Some(Sent::Text(text))),
+        _ => Ok(None),
+    }
+}
+
 /// Reads the body of a POST, PUT or PATCH.
 pub(crate) async fn read<B>(parts: &Parts, body: B) -> Result<Input, Refusal>
+where
+    B: Body<Data = Bytes>,
+    B::Error: std::fmt::Display,
+{
+    read_up_to(parts, body, MAX_BYTES).await
+}
+
+async fn read_up_to<B>(parts: &Parts, body: B, most: usize) -> Result<Input, Refusal>
 where
     B: Body<Data = Bytes>,
     B::Error: std::fmt::Display,
@@ -52,7 +91,7 @@ where
     let kind = kind(parts);
     // Also a body that will be refused is read: a client that is still sending when the
     // connection closes may never see the answer.
-    let bytes = collect(parts, body).await?;
+    let bytes = collect(parts, body, most).await?;
     match kind? {
         // No Content-Type: only a body that is not there can be understood.
         None if bytes.is_empty() => Ok(Input::default()),
@@ -110,21 +149,21 @@ fn unsupported(why: &str) -> Refusal {
     )
 }
 
-async fn collect<B>(parts: &Parts, body: B) -> Result<Bytes, Refusal>
+async fn collect<B>(parts: &Parts, body: B, most: usize) -> Result<Bytes, Refusal>
 where
     B: Body<Data = Bytes>,
     B::Error: std::fmt::Display,
 {
-    let announced = body.size_hint().lower() > MAX_BYTES as u64;
+    let announced = body.size_hint().lower() > most as u64;
     // A client that asks first sends nothing when it is refused.
     if announced && parts.headers.contains_key(header::EXPECT) {
-        return Err(too_large());
+        return Err(too_large(most));
     }
     let mut body = std::pin::pin!(body);
     let read = if announced {
         Ok(Err(Broken::TooLarge))
     } else {
-        tokio::time::timeout(TOTAL, whole(body.as_mut())).await
+        tokio::time::timeout(TOTAL, whole(body.as_mut(), most)).await
     };
     match read {
         Ok(Ok(bytes)) => Ok(bytes),
@@ -137,7 +176,7 @@ where
                 while let Some(Ok(_)) = body.frame().await {}
             })
             .await;
-            Err(too_large())
+            Err(too_large(most))
         }
         Ok(Err(Broken::Stalled)) | Err(_) => {
             tracing::debug!("an Admin client did not send its body in time");
@@ -156,7 +195,7 @@ enum Broken {
     TooLarge,
 }
 
-async fn whole<B>(mut body: Pin<&mut B>) -> Result<Bytes, Broken>
+async fn whole<B>(mut body: Pin<&mut B>, most: usize) -> Result<Bytes, Broken>
 where
     B: Body<Data = Bytes>,
     B::Error: std::fmt::Display,
@@ -167,7 +206,7 @@ where
         let Some(frame) = frame else { return Ok(bytes.freeze()) };
         let frame = frame.map_err(|error| Broken::Off(error.to_string()))?;
         if let Ok(data) = frame.into_data() {
-            if bytes.len() + data.len() > MAX_BYTES {
+            if bytes.len() + data.len() > most {
                 return Err(Broken::TooLarge);
             }
             bytes.extend_from_slice(&data);
@@ -175,10 +214,10 @@ where
     }
 }
 
-fn too_large() -> Refusal {
+fn too_large(most: usize) -> Refusal {
     Refusal::Message(
         StatusCode::PAYLOAD_TOO_LARGE,
-        format!("the body is larger than {} MiB", MAX_BYTES / (1024 * 1024)),
+        format!("the body is larger than {} MiB", most / (1024 * 1024)),
     )
 }
 

@@ -70,6 +70,8 @@ pub(crate) enum Endpoint {
     CacheKey,
     /// `/config`
     Config,
+    /// `/declarative`: the whole configuration as text, of a gateway with a database.
+    Declarative,
     /// `/clustering/data-planes`
     DataPlanes,
     /// `/clustering/status`
@@ -102,6 +104,7 @@ impl Endpoint {
             }
             Endpoint::Api => &[Method::DELETE, Method::GET, Method::PATCH],
             Endpoint::Apis => &[Method::GET, Method::POST, Method::PUT],
+            Endpoint::Declarative => &[Method::GET, Method::POST],
             Endpoint::Cache => &[Method::DELETE],
             Endpoint::CacheKey => &[Method::DELETE, Method::GET],
             Endpoint::Config | Endpoint::FilterChains => {
@@ -228,6 +231,7 @@ const FIXED: &[(&str, Endpoint)] = &[
     ("/clustering/data-planes", Endpoint::DataPlanes),
     ("/clustering/status", Endpoint::ClusteringStatus),
     ("/config", Endpoint::Config),
+    ("/declarative", Endpoint::Declarative),
     ("/debug/node/log-level", Endpoint::LogLevel),
     ("/debug/node/log-level/{log_level}", Endpoint::SetLogLevel),
     ("/endpoints", Endpoint::Endpoints),

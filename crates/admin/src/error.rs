@@ -61,6 +61,8 @@ pub(crate) enum Refusal {
     /// Code 13: references by another key than the id that nothing has, as
     /// field → (key → text).
     Unresolved(BTreeMap<String, BTreeMap<String, String>>),
+    /// Code 12: the whole message.
+    Unsupported(String),
     /// Code 19: the whole message.
     StillReferenced(String),
     /// The store cannot be reached: nothing is known of what was asked, and nothing is promised.
@@ -170,6 +172,9 @@ impl Refusal {
                 );
                 let name = "foreign keys unresolved";
                 coded(StatusCode::BAD_REQUEST, 13, name, &text, Some(json!(fields)))
+            }
+            Refusal::Unsupported(text) => {
+                coded(StatusCode::METHOD_NOT_ALLOWED, 12, "operation unsupported", &text, None)
             }
             Refusal::StillReferenced(text) => {
                 coded(StatusCode::BAD_REQUEST, 19, "referenced by others", &text, None)

@@ -20,6 +20,7 @@ mod apis;
 mod body;
 mod call;
 mod crud;
+mod declarative;
 mod endpoint;
 mod entity;
 mod error;
@@ -42,6 +43,7 @@ mod write;
 mod tests;
 
 pub use api::Api;
+pub use declarative::Current;
 pub use server::{Counters, Handshake, Limits, Plain, serve};
 pub use state::{
     About, AddressHealth, Barrier, Connections, DataPlane, Fleet, Laggard, Node, Object, Random,

@@ -14,6 +14,8 @@ use store::Store;
 use telemetry::logging::Level;
 use uuid::Uuid;
 
+use crate::declarative::Current;
+
 /// A JSON object; its keys are sorted, so its text is canonical.
 pub type Object = Map<String, Value>;
 
@@ -34,6 +36,9 @@ pub struct State {
     pub fleet: Arc<dyn Fleet>,
     /// What this process knows of itself while it runs.
     pub node: Arc<dyn Node>,
+    /// Set when there is no database (`database = off`): entities come from a file or `/config`,
+    /// and are read only.
+    pub declarative: Option<Arc<Current>>,
     /// What does not change while it runs.
     pub about: Arc<About>,
 }

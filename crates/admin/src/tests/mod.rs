@@ -5,6 +5,7 @@ pub(crate) mod support;
 
 mod apis;
 mod concurrency;
+mod declarative;
 mod down;
 mod expiry;
 mod pages;
