@@ -6,25 +6,35 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use balancer::Upstream;
 use snapshot::LiveChange;
+use upstream::Keeper;
 use uuid::Uuid;
 
-/// The live upstreams by the id of their entity. Clones share them.
-#[derive(Clone, Default)]
+/// The live upstreams by the id of their entity, and the keeper that resolves their names and
+/// probes their peers. Clones share them.
+#[derive(Clone)]
 pub(crate) struct Live {
+    keeper: Keeper,
     upstreams: Arc<Mutex<HashMap<Uuid, Arc<Upstream>>>>,
 }
 
 impl Live {
+    /// None yet; the keeper looks after those to come.
+    pub(crate) fn new(keeper: Keeper) -> Live {
+        Live { keeper, upstreams: Arc::default() }
+    }
+
     /// Takes up what has changed.
     pub(crate) fn follow(&self, changes: &[LiveChange]) {
         let mut upstreams = self.lock();
         for change in changes {
             match change {
                 LiveChange::Put(upstream) => {
+                    self.keeper.put(upstream);
                     upstreams.insert(upstream.id(), upstream.clone());
                 }
-                // One that was removed and made anew has the same id and is another.
                 LiveChange::Removed(upstream) => {
+                    self.keeper.remove(upstream);
+                    // One that was removed and made anew has the same id and is another.
                     if upstreams
                         .get(&upstream.id())
                         .is_some_and(|present| Arc::ptr_eq(present, upstream))

@@ -9,11 +9,14 @@ use process::{BindError, DirectoryError, Process};
 use proxy::{Options, Proxy};
 use rand::rngs::StdRng;
 use rand::{RngCore, SeedableRng};
-use settings::Settings;
+use settings::{DnsOrder, Settings};
 use snapshot::{Builder, Cell};
 use subscribe::{Client, Endpoint, NotAnAddress, Status};
 use telemetry::build_info;
 use tokio::sync::watch;
+use upstream::{
+    ClientCertificate, FindCertificate, Keeper, KeeperSettings, RecordKind, ResolverSettings,
+};
 
 use crate::live::Live;
 use crate::metrics;
@@ -49,9 +52,12 @@ pub enum StartError {
     /// A control plane's address is none.
     #[error("cluster_control_plane: {0}")]
     ControlPlane(#[from] NotAnAddress),
-    /// The operating system has no room for the traffic threads, or refused a socket.
-    #[error("the traffic threads cannot start: {0}")]
-    Threads(#[from] io::Error),
+    /// The proxy did not start.
+    #[error(transparent)]
+    Start(#[from] proxy::StartError),
+    /// The runtime refused a socket or a signal.
+    #[error("the runtime refuses a socket or a signal: {0}")]
+    Runtime(#[from] io::Error),
 }
 
 /// Starts a data plane on the present runtime, which is then its control runtime; traffic gets
@@ -73,11 +79,7 @@ pub fn start(
     let mut random = StdRng::from_os_rng();
     let mut seed = [0; 32];
     random.fill_bytes(&mut seed);
-    let options = Options {
-        listeners: process::plain("proxy_listen", &settings.proxy_listen),
-        ..Options::new(settings, process.clock.clone(), seed)
-    };
-    let bound = Proxy::bind(options)?;
+    let bound = Proxy::bind(Options::new(settings, process.clock.clone(), seed))?;
     let status = process::bind_all(
         "status_listen",
         &process::plain("status_listen", &settings.status_listen),
@@ -86,10 +88,16 @@ pub fn start(
 
     let builder = Builder::new(rules(settings), plugins::bundled(), random.next_u64());
     let cell = Cell::new(builder.snapshot());
-    let live = Live::default();
+    let keeper = KeeperSettings {
+        resolver: resolver(settings),
+        certificates: certificates(&cell),
+        seed: random.next_u64(),
+    };
+    let live = Live::new(Keeper::start(keeper, process.clock.clone(), &process.tasks));
     let proxy = bound.addresses();
     let threads = bound.run(&cell, process.tasks.shutdown())?;
     threads.register(&process.metrics);
+    process.on_reopen_signal(threads.reopen_logs())?;
     let view = View::new(live.clone(), threads.traffic(), process.clock.clone());
     process.tasks.spawn("traffic threads", async move {
         tokio::task::spawn_blocking(move || threads.join()).await??;
@@ -142,6 +150,39 @@ fn subscription(
         cache_ttl: (!settings.db_cache_ttl.is_zero()).then_some(settings.db_cache_ttl),
         data_dir,
         seed,
+    })
+}
+
+fn resolver(settings: &Settings) -> ResolverSettings {
+    let kind = |order: &DnsOrder| match order {
+        DnsOrder::Last => Some(RecordKind::Last),
+        DnsOrder::Srv => Some(RecordKind::Srv),
+        DnsOrder::A => Some(RecordKind::A),
+        DnsOrder::Aaaa => Some(RecordKind::Aaaa),
+        // Aliases are followed with every other type.
+        DnsOrder::Cname => None,
+    };
+    ResolverSettings {
+        servers: settings.dns_resolver.clone(),
+        hosts_file: Some(settings.dns_hostsfile.clone()),
+        order: settings.dns_order.iter().filter_map(kind).collect(),
+        valid_ttl: settings.dns_valid_ttl,
+        stale_ttl: settings.dns_stale_ttl,
+        not_found_ttl: settings.dns_not_found_ttl,
+        error_ttl: settings.dns_error_ttl,
+    }
+}
+
+/// Client certificates for probes, from whatever is served at the time.
+fn certificates(cell: &Arc<Cell>) -> Arc<FindCertificate> {
+    let cell = cell.clone();
+    Arc::new(move |id| {
+        let snapshot = cell.load();
+        let certificate = snapshot.certificate(id)?;
+        Some(ClientCertificate {
+            chain: certificate.cert.clone(),
+            key: certificate.key.expose().to_owned(),
+        })
     })
 }
 

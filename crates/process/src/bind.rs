@@ -50,7 +50,8 @@ pub fn bind_all(
 
 /// The listeners that can be served: those without TLS. The others are named in the log.
 pub fn plain(setting: &'static str, listeners: &[Listener]) -> Vec<Listener> {
-    let (encrypted, plain): (Vec<&Listener>, Vec<&Listener>) = listeners.iter().partition(|one| one.ssl);
+    let (encrypted, plain): (Vec<&Listener>, Vec<&Listener>) =
+        listeners.iter().partition(|one| one.ssl);
     for listener in encrypted {
         tracing::warn!(setting, %listener, "not listening there: this version of Weir does not speak TLS on it");
     }

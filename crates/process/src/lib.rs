@@ -18,6 +18,7 @@ use lifecycle::{Clock, Readiness, Shutdown, SystemClock, Tasks};
 use settings::Settings;
 use telemetry::logging::{self, Format, Level};
 use telemetry::metrics::Registry;
+use tokio::signal::unix::{SignalKind, signal};
 
 pub use bind::{BindError, bind, bind_all, plain};
 pub use directory::{DirectoryError, node_id, prepare};
@@ -73,6 +74,22 @@ impl Process {
             std::future::pending().await
         });
         lifecycle::listen_for_signals(&self.tasks, settings.drain_timeout)
+    }
+
+    /// Calls this at every SIGUSR1: a log file was moved away, and must be opened anew (nginx's
+    /// and Kong's convention).
+    ///
+    /// # Errors
+    /// When the operating system refuses to deliver the signal.
+    pub fn on_reopen_signal(&self, reopen: impl Fn() + Send + 'static) -> io::Result<()> {
+        let mut asked = signal(SignalKind::user_defined1())?;
+        self.tasks.background("log reopening", async move {
+            while asked.recv().await.is_some() {
+                tracing::info!("log files are opened anew");
+                reopen();
+            }
+        });
+        Ok(())
     }
 
     fn with(log: logging::Handle) -> Process {
