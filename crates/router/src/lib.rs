@@ -1,9 +1,9 @@
 //! Which route a request belongs to.
 //!
 //! Owns: Kong's routers — the conditions of routes, the order in which routes are tried, the
-//! expression language — and what follows from a match: the normal form of paths, the path that
-//! goes to the backend, whether the route takes the request as it came. Must not know: sockets,
-//! HTTP messages, services, a clock. It reads [`Request`]s and does no I/O.
+//! expression language — and what is done with paths: their normal form, the path that goes to the
+//! backend. Must not know: sockets, HTTP messages, services, a clock. It reads [`Request`]s and does
+//! no I/O.
 //!
 //! A [`Table`] is a value: a clone is cheap and what one does to it no other clone sees. Lookups
 //! go from the host to the longest prefixes of the path and compare what is left of the routes
@@ -11,7 +11,6 @@
 
 #![forbid(unsafe_code)]
 
-pub mod admission;
 mod bucket;
 mod conditions;
 mod cover;

@@ -1,18 +1,19 @@
 //! From changes to the next snapshot.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::sync::Arc;
 
 use balancer::Upstream;
 use model::{
-    CaCertificate, Certificate, Change, Cursor, Key, KeySet, Kind, OAuth2Token, Plugin, Sni,
+    CaCertificate, Certificate, Change, Cursor, Key, KeySet, Kind, OAuth2Token, Plugin, Route, Sni,
     Transaction, Vault,
 };
-use plugin::{Instance, Registry, Scope};
+use plugin::{Instance, Phases, Registry, Scope};
 use uuid::Uuid;
 
-use crate::chain::{Instances, Running};
+use crate::chain::Running;
+use crate::instances::Instances;
 use crate::live::LiveChange;
 use crate::rejection::{Rejection, Rejections};
 use crate::routing::Routing;
@@ -25,11 +26,11 @@ pub struct Builder {
     registry: &'static dyn Registry,
     /// The next snapshot in the making.
     next: Snapshot,
-    known: HashSet<(Kind, Uuid)>,
+    /// The bodies that were taken in, rejected ones included.
+    known: HashMap<Kind, HashMap<Uuid, Arc<str>>>,
     upstreams: Upstreams,
     routing: Routing,
     instances: Instances,
-    plugins_changed: bool,
     rejections: Rejections,
 }
 
@@ -57,11 +58,10 @@ impl Builder {
         Builder {
             registry,
             next: Snapshot::empty(rules),
-            known: HashSet::new(),
+            known: HashMap::new(),
             upstreams: Upstreams::new(seed),
             routing: Routing::default(),
             instances: Instances::default(),
-            plugins_changed: false,
             rejections: Rejections::default(),
         }
     }
@@ -76,16 +76,17 @@ impl Builder {
         self.upstreams.get(id)
     }
 
-    /// Replaces everything. What is there before and after keeps its state.
+    /// Replaces everything. What is there before and after keeps its state, and costs nothing if
+    /// it is the same.
     pub fn replace(&mut self, at: Cursor, entities: &[Change]) -> Applied {
         let stays: HashSet<(&Kind, Uuid)> = entities.iter().map(|e| (&e.kind, e.id)).collect();
-        let gone: Vec<(Kind, Uuid)> =
-            self.known.iter().filter(|(kind, id)| !stays.contains(&(kind, *id))).cloned().collect();
-        for (kind, id) in gone {
-            self.take(&Change { kind, id, body: None });
-        }
-        for entity in entities {
-            self.take(entity);
+        let known = self.known.iter().flat_map(|(kind, ids)| ids.keys().map(move |id| (kind, *id)));
+        let gone: Vec<Change> = known
+            .filter(|entity| !stays.contains(entity))
+            .map(|(kind, id)| Change { kind: kind.clone(), id, body: None })
+            .collect();
+        for change in gone.iter().chain(entities) {
+            self.take(change);
         }
         self.settle(at)
     }
@@ -101,19 +102,28 @@ impl Builder {
     }
 
     fn take(&mut self, change: &Change) {
-        let key = (change.kind.clone(), change.id);
-        let body = change.body.as_deref();
-        if body.is_some() {
-            self.known.insert(key);
-        } else {
-            self.known.remove(&key);
+        let (kind, id) = (&change.kind, change.id);
+        if !self.known.contains_key(kind) {
+            self.known.insert(kind.clone(), HashMap::new());
         }
-        let outcome = self.dispatch(&change.kind, change.id, body);
-        self.rejections.set(&change.kind, change.id, outcome);
+        let Some(known) = self.known.get_mut(kind) else { return };
+        let former = match &change.body {
+            Some(body) => known.insert(id, Arc::clone(body)),
+            None => known.remove(&id),
+        };
+        // What was rejected is tried again: something else may have changed.
+        if former == change.body && !self.rejections.contains(kind, id) {
+            return;
+        }
+        let outcome = self.dispatch(kind, id, change.body.as_deref());
+        self.rejections.set(kind, id, outcome);
     }
 
     fn dispatch(&mut self, kind: &Kind, id: Uuid, body: Option<&str>) -> Result<(), String> {
         if let Some(outcome) = self.routing.apply(kind, id, body) {
+            if *kind == Route::KIND {
+                self.instances.route_changed(id);
+            }
             return outcome;
         }
         if let Some(outcome) = self.upstreams.apply(kind, id, body) {
@@ -141,7 +151,6 @@ impl Builder {
     }
 
     fn apply_plugin(&mut self, id: Uuid, body: Option<&str>) -> Result<(), String> {
-        self.plugins_changed = true;
         let Some(body) = body else {
             self.instances.remove(id);
             return Ok(());
@@ -149,6 +158,7 @@ impl Builder {
         let entity = match Plugin::from_body(body) {
             Ok(entity) => entity,
             Err(error) => {
+                self.guard(id, guarded_by(body));
                 return Err(error.to_string());
             }
         };
@@ -157,38 +167,42 @@ impl Builder {
             return Ok(());
         }
         let scope = Scope {
-            route: entity.route.as_ref().map(|reference| reference.id),
-            service: entity.service.as_ref().map(|reference| reference.id),
-            consumer: entity.consumer.as_ref().map(|reference| reference.id),
+            route: entity.route.map(|reference| reference.id),
+            service: entity.service.map(|reference| reference.id),
+            consumer: entity.consumer.map(|reference| reference.id),
+        };
+        let found = self
+            .registry
+            .position(&entity.name)
+            .and_then(|place| Some((place, self.registry.definitions().get(place)?)));
+        let Some((place, definition)) = found else {
+            self.guard(id, Some((entity.name.as_str().into(), scope)));
+            return Err(format!("there is no plugin '{}' in this version", entity.name));
         };
         let previous = self.instances.get(id).and_then(|running| running.plugin.clone());
-        let name: Arc<str> = entity.name.as_str().into();
-        let built = match self.registry.position(&entity.name) {
-            None => Err((0, format!("there is no plugin '{}' in this version", entity.name))),
-            Some(place) => {
-                let definition = &self.registry.definitions()[place];
-                let config = &entity.config;
-                let instance = Instance { id, scope, config, previous: previous.as_ref() };
-                match (definition.build)(&instance) {
-                    Ok(plugin) => Ok((place, definition.phases, plugin)),
-                    Err(error) => Err((place, error.to_string())),
-                }
-            }
-        };
-        match built {
-            Ok((place, phases, plugin)) => {
-                let plugin = Some(plugin);
-                self.instances.put(place, Running { id, name, scope, phases, plugin });
+        let config = &entity.config;
+        match (definition.build)(&Instance { id, scope, config, previous: previous.as_ref() }) {
+            Ok(plugin) => {
+                let (name, phases) = (entity.name.into(), definition.phases);
+                let running = Running { id, name, scope, phases, plugin: Some(plugin) };
+                self.instances.put(place, running);
                 Ok(())
             }
-            Err((place, reason)) => {
-                if previous.is_none() {
-                    let phases = plugin::Phases { access: true, ..plugin::Phases::default() };
-                    self.instances.put(place, Running { id, name, scope, phases, plugin: None });
-                }
-                Err(reason)
+            Err(error) => {
+                self.guard(id, Some((entity.name.into(), scope)));
+                Err(error.to_string())
             }
         }
+    }
+
+    /// An instance that cannot run is never passed over: without a last good version, what it is
+    /// for is answered with an error.
+    fn guard(&mut self, id: Uuid, guarded: Option<(Arc<str>, Scope)>) {
+        let last_good = self.instances.get(id).is_some_and(|running| running.plugin.is_some());
+        let Some((name, scope)) = guarded.filter(|_| !last_good) else { return };
+        let place = self.registry.position(&name).unwrap_or_default();
+        let phases = Phases { access: true, ..Phases::default() };
+        self.instances.put(place, Running { id, name, scope, phases, plugin: None });
     }
 
     fn apply_certificate(&mut self, id: Uuid, body: Option<&str>) -> Result<(), String> {
@@ -224,9 +238,7 @@ impl Builder {
             renamed,
             &mut self.rejections,
         );
-        if std::mem::take(&mut self.plugins_changed) {
-            self.next.plugins = self.instances.chains(|route| self.routing.service_of(route));
-        }
+        self.instances.refresh(&mut self.next.plugins, &self.routing);
         self.next.at = at;
         Applied {
             snapshot: Arc::new(self.next.clone()),
@@ -234,6 +246,25 @@ impl Builder {
             upstreams: self.upstreams.take_changes(),
         }
     }
+}
+
+/// What a plugin is for whose body cannot be read as a whole: its name and scope, unless it is
+/// switched off or not even those can be read.
+fn guarded_by(body: &str) -> Option<(Arc<str>, Scope)> {
+    let body: serde_json::Value = serde_json::from_str(body).ok()?;
+    if body.get("enabled") == Some(&serde_json::Value::Bool(false)) {
+        return None;
+    }
+    let reference = |field: &str| {
+        let id = body.get(field)?.get("id")?.as_str()?;
+        Uuid::try_parse(id).ok()
+    };
+    let scope = Scope {
+        route: reference("route"),
+        service: reference("service"),
+        consumer: reference("consumer"),
+    };
+    Some((body.get("name")?.as_str()?.into(), scope))
 }
 
 /// Kinds that this version knows and that no request looks at.

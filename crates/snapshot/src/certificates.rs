@@ -6,14 +6,16 @@ use imbl::HashMap;
 use model::{Certificate, Sni};
 use uuid::Uuid;
 
+use crate::map::ById;
+
 /// Certificates and server names.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Certificates {
-    by_id: HashMap<Uuid, Arc<Certificate>>,
-    /// Lower-case server name → certificate.
+    by_id: ById<Uuid, Arc<Certificate>>,
+    /// Lower-case server name → the entity of that name.
     by_name: HashMap<Box<str>, Uuid>,
-    /// The name that each server name entity has, to find it when that changes.
-    names: HashMap<Uuid, Box<str>>,
+    /// Each entity's name and certificate.
+    names: ById<Uuid, (Box<str>, Uuid)>,
     /// Grows with every change.
     pub(crate) version: u64,
 }
@@ -36,7 +38,8 @@ impl Certificates {
     }
 
     fn named(&self, name: &str) -> Option<&Arc<Certificate>> {
-        self.by_name.get(name).and_then(|id| self.by_id.get(id))
+        let (_, certificate) = self.names.get(self.by_name.get(name)?)?;
+        self.by_id.get(certificate)
     }
 
     pub(crate) fn put(&mut self, certificate: Certificate) {
@@ -52,13 +55,16 @@ impl Certificates {
     pub(crate) fn put_name(&mut self, sni: &Sni) {
         self.remove_name(sni.id);
         let name: Box<str> = sni.name.to_ascii_lowercase().into();
-        self.names.insert(sni.id, name.clone());
-        self.by_name.insert(name, sni.certificate.id);
+        self.names.insert(sni.id, (name.clone(), sni.certificate.id));
+        self.by_name.insert(name, sni.id);
     }
 
     pub(crate) fn remove_name(&mut self, id: Uuid) {
         self.version += 1;
-        if let Some(name) = self.names.remove(&id) {
+        // Another may have taken the name over before.
+        if let Some((name, _)) = self.names.remove(&id)
+            && self.by_name.get(&name) == Some(&id)
+        {
             self.by_name.remove(&name);
         }
     }

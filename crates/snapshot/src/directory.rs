@@ -68,6 +68,8 @@ impl Directory {
         let next = body.map(Consumer::from_body).transpose().map_err(|error| error.to_string())?;
         if let Some(former) = self.consumers.remove(&id)
             && let Some(username) = &former.username
+            // Another may have taken the name over before.
+            && self.by_username.get(username.as_str()) == Some(&id)
         {
             self.by_username.remove(username.as_str());
         }
@@ -118,7 +120,10 @@ impl Directory {
     ) -> Result<(), String> {
         let next = body.map(|body| read_credential(id, field, body)).transpose()?;
         let of_kind = self.credentials.entry(kind).or_default();
-        if let Some(former) = self.keys.remove(&(kind, id)) {
+        // Another may have taken the key over before.
+        if let Some(former) = self.keys.remove(&(kind, id))
+            && of_kind.get(&former).is_some_and(|credential| credential.id == id)
+        {
             of_kind.remove(&former);
         }
         if let Some((key, credential)) = next {

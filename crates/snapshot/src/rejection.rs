@@ -29,6 +29,10 @@ impl Rejections {
         };
     }
 
+    pub(crate) fn contains(&self, kind: &Kind, id: Uuid) -> bool {
+        !self.0.is_empty() && self.0.contains_key(&(kind.clone(), id))
+    }
+
     pub(crate) fn list(&self) -> Vec<Rejection> {
         let rejection = |((kind, id), reason): (&(Kind, Uuid), &String)| Rejection {
             kind: kind.clone(),

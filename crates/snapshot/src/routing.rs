@@ -8,6 +8,7 @@ use router::Table;
 use uuid::Uuid;
 
 use crate::entry::{RouteEntry, ServiceEntry};
+use crate::instances::Relations;
 use crate::rejection::Rejections;
 use crate::upstreams::Upstreams;
 
@@ -69,11 +70,6 @@ impl Routing {
         }
     }
 
-    /// The service of a route.
-    pub(crate) fn service_of(&self, route: Uuid) -> Option<Uuid> {
-        self.routes.get(&route).and_then(|route| service_of(route))
-    }
-
     /// Brings the table up to date. `renamed` are host names that have come to mean something
     /// else. Costs what the changes touch.
     pub(crate) fn settle(
@@ -87,32 +83,41 @@ impl Routing {
             let services = self.by_host.get(&name).into_iter().flatten().copied();
             self.dirty_services.extend(services);
         }
-        for id in std::mem::take(&mut self.dirty_services) {
-            self.settle_service(id, table, upstreams);
+        let dirty = std::mem::take(&mut self.dirty_services);
+        let former: Vec<_> =
+            dirty.into_iter().filter_map(|id| self.settle_service(id, table, upstreams)).collect();
+        // Behind all that was taken, so that an implicit upstream that stays in use is not let go.
+        for former in former {
+            upstreams.release(&former.service.host, former.service.port, &former.upstream);
         }
         for id in std::mem::take(&mut self.dirty_routes) {
             let outcome = self.settle_route(id, table);
+            if outcome.is_err()
+                && let Some(good) = table.get(id).map(|entry| Route::clone(&entry.route))
+            {
+                // The last good version is what later changes of its service build upon.
+                self.set_route(id, Some(good));
+                self.dirty_routes.remove(&id);
+            }
             rejections.set(&Route::KIND, id, outcome);
         }
     }
 
+    /// Makes the entry of a service anew, and those of its routes. The former entry is what no
+    /// longer is.
     fn settle_service(
         &mut self,
         id: Uuid,
         table: &mut Table<Arc<RouteEntry>>,
         upstreams: &mut Upstreams,
-    ) {
+    ) -> Option<Arc<ServiceEntry>> {
         let former = self.entries.remove(&id);
         if let Some(service) = self.services.get(&id) {
             let upstream = upstreams.destination(&service.host, service.port);
             let entry = Arc::new(ServiceEntry { service: Arc::clone(service), upstream });
             self.entries.insert(id, entry);
         }
-        // After the new one was taken, so that an implicit upstream that stays is not let go.
-        if let Some(former) = &former {
-            upstreams.release(&former.service.host, former.service.port, &former.upstream);
-        }
-        let was_enabled = former.is_some_and(|former| former.service.enabled);
+        let was_enabled = former.as_ref().is_some_and(|former| former.service.enabled);
         let entry = self.entries.get(&id);
         let enabled = entry.is_some_and(|entry| entry.service.enabled);
         let flavor = table.rules().flavor;
@@ -131,6 +136,7 @@ impl Routing {
                 }
             }
         }
+        former
     }
 
     fn settle_route(&self, id: Uuid, table: &mut Table<Arc<RouteEntry>>) -> Result<(), String> {
@@ -151,6 +157,16 @@ impl Routing {
         };
         let payload = Arc::new(route_entry(route, service, table.rules().flavor));
         table.insert(route, payload).map_err(|rejected| rejected.to_string())
+    }
+}
+
+impl Relations for Routing {
+    fn service_of(&self, route: Uuid) -> Option<Uuid> {
+        self.routes.get(&route).and_then(|route| service_of(route))
+    }
+
+    fn routes_of(&self, service: Uuid) -> impl Iterator<Item = Uuid> {
+        self.of_service.get(&service).into_iter().flatten().copied()
     }
 }
 

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use imbl::HashMap;
 use model::{CaCertificate, Certificate, Cursor};
 use router::Table;
 use uuid::Uuid;
@@ -11,6 +10,7 @@ use crate::certificates::Certificates;
 use crate::chain::Chains;
 use crate::directory::Directory;
 use crate::entry::RouteEntry;
+use crate::map::ById;
 
 /// Everything that a data plane serves, at one revision. Never changes: a request loads one and
 /// keeps it to its end. Cloning shares all of it.
@@ -25,7 +25,7 @@ pub struct Snapshot {
     /// Consumers, their credentials and groups.
     pub directory: Directory,
     pub(crate) certificates: Certificates,
-    pub(crate) authorities: HashMap<Uuid, Arc<CaCertificate>>,
+    pub(crate) authorities: ById<Uuid, Arc<CaCertificate>>,
 }
 
 impl Snapshot {
@@ -37,7 +37,7 @@ impl Snapshot {
             plugins: Chains::default(),
             directory: Directory::default(),
             certificates: Certificates::default(),
-            authorities: HashMap::new(),
+            authorities: ById::default(),
         }
     }
 

@@ -1,30 +1,32 @@
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use model::{Change, Cursor, Kind, Transaction};
 use plugin::{BuildError, Definition, Instance, Listing, Phases, Plugin, Registry};
-use proptest::prelude::*;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::{Applied, Builder, LiveChange};
+use crate::{Applied, Builder, LiveChange, Running};
 
-/// One plugin, which cannot be built when its configuration says so.
+mod properties;
+
+/// Two plugins, which cannot be built when their configuration says so.
 #[derive(Debug)]
-struct OnePlugin([Definition; 1]);
+struct TwoPlugins([Definition; 2]);
+
+const PLUGINS: [&str; 2] = ["first", "marker"];
 
 #[derive(Debug)]
 struct Marker;
 
 impl Plugin for Marker {}
 
-impl Registry for OnePlugin {
+impl Registry for TwoPlugins {
     fn definitions(&self) -> &[Definition] {
         &self.0
     }
 
     fn position(&self, name: &str) -> Option<usize> {
-        (name == "marker").then_some(0)
+        PLUGINS.iter().position(|known| *known == name)
     }
 }
 
@@ -36,10 +38,13 @@ fn build(instance: &Instance<'_>) -> Result<Arc<dyn Plugin>, BuildError> {
 }
 
 fn builder() -> Builder {
-    let schema = schema::Subschema::new();
-    let listing = Listing { name: "marker", version: "1.0.0", priority: 1, schema };
     let phases = Phases { access: true, ..Phases::default() };
-    let registry = Box::leak(Box::new(OnePlugin([Definition { listing, phases, build }])));
+    let definition = |name| {
+        let schema = schema::Subschema::new();
+        let listing = Listing { name, version: "1.0.0", priority: 1, schema };
+        Definition { listing, phases, build }
+    };
+    let registry = Box::leak(Box::new(TwoPlugins(PLUGINS.map(definition))));
     Builder::new(router::Rules::default(), registry, 7)
 }
 
@@ -52,6 +57,10 @@ const ROUTE: u128 = 2;
 const UPSTREAM: u128 = 3;
 const TARGET: u128 = 4;
 const PLUGIN: u128 = 5;
+const CONSUMER: u128 = 6;
+const CREDENTIAL: u128 = 7;
+const SNI: u128 = 8;
+const CERTIFICATE: u128 = 9;
 
 fn put(kind: &'static str, id: Uuid, mut body: Value) -> Change {
     body["id"] = json!(id);
@@ -81,7 +90,11 @@ fn target(number: u128, of: u128, address: &str) -> Change {
 }
 
 fn marker(number: u128, scope: Value, config: Value) -> Change {
-    let mut body = json!({"name": "marker", "config": config});
+    plugin("marker", number, scope, config)
+}
+
+fn plugin(name: &str, number: u128, scope: Value, config: Value) -> Change {
+    let mut body = json!({"name": name, "config": config});
     for (field, value) in scope.as_object().into_iter().flatten() {
         body[field] = json!({"id": value});
     }
@@ -112,15 +125,27 @@ fn meets(applied: &Applied, host: &str) -> String {
     let mut peers: Vec<String> =
         service.upstream.peers().iter().map(|peer| peer.address().to_string()).collect();
     peers.sort();
-    let chain = applied.snapshot.plugins.chain(route.route.id, Some(service.service.id));
-    let plugins: Vec<Option<Uuid>> =
-        chain.slots.iter().map(|slot| slot.for_consumer(None).map(|running| running.id)).collect();
+    let chains = &applied.snapshot.plugins;
+    let chain = chains.chain(route.route.id, Some(service.service.id));
+    let plugins: Vec<Vec<Uuid>> = [None, Some(id(CONSUMER, 1)), Some(id(CONSUMER, 2))]
+        .into_iter()
+        .map(|consumer| {
+            let running = |slot| Some(chains.running(slot, consumer)?.id);
+            chain.slots.iter().filter_map(running).collect()
+        })
+        .collect();
     format!(
         "{} {} {} {peers:?} {plugins:?}",
         route.route.id,
         service.service.host,
         service.upstream.id()
     )
+}
+
+/// The first of the instances that run for requests without a route.
+fn unscoped(applied: &Applied) -> Option<Arc<Running>> {
+    let plugins = &applied.snapshot.plugins;
+    plugins.unscoped().slots.iter().find_map(|slot| plugins.running(slot, None)).cloned()
 }
 
 #[test]
@@ -179,18 +204,18 @@ fn a_plugin_that_cannot_run_is_never_skipped() {
     let mut builder = builder();
     let broken = marker(1, json!({}), json!({"broken": true}));
     let applied = builder.apply(&[transaction(0, vec![broken.clone()])]);
-    let running = applied.snapshot.plugins.unscoped().slots[0].for_consumer(None).cloned();
+    let running = unscoped(&applied);
     assert!(running.is_some_and(|running| running.plugin.is_none()));
     builder.apply(&[transaction(1, vec![marker(1, json!({}), json!({}))])]);
     let again = builder.apply(&[transaction(2, vec![broken])]);
-    let running = again.snapshot.plugins.unscoped().slots[0].for_consumer(None).cloned();
+    let running = unscoped(&again);
     assert!(running.is_some_and(|running| running.plugin.is_some()), "the last good one stays");
     assert_eq!(again.rejections.len(), 1);
 }
 
 #[test]
 fn the_most_specific_plugin_runs() {
-    let (route_1, service_1, consumer) = (id(ROUTE, 1), id(SERVICE, 1), id(9, 1));
+    let (route_1, service_1, consumer) = (id(ROUTE, 1), id(SERVICE, 1), id(CONSUMER, 1));
     // From the least specific to the most (Kong's order).
     let scopes = [
         json!({}),
@@ -207,77 +232,94 @@ fn the_most_specific_plugin_runs() {
     for (number, scope) in scopes.into_iter().enumerate() {
         let plugin = marker(number as u128, scope, json!({}));
         let applied = builder.apply(&[transaction(number as u64 + 1, vec![plugin])]);
-        let chain = applied.snapshot.plugins.chain(route_1, Some(service_1));
-        let runs = chain.slots[0].for_consumer(Some(consumer)).map(|running| running.id);
+        let plugins = &applied.snapshot.plugins;
+        let chain = plugins.chain(route_1, Some(service_1));
+        let runs = plugins.running(&chain.slots[0], Some(consumer)).map(|running| running.id);
         assert_eq!(runs, Some(id(PLUGIN, number as u128)));
     }
 }
 
-fn any_change() -> impl Strategy<Value = Change> {
-    let number = 0..3u128;
-    let host = prop::sample::select(vec!["one", "two", "127.0.0.9"]);
-    let domain = prop::sample::select(vec!["a.test", "b.test", "c.test"]);
-    let address = prop::sample::select(vec!["127.0.0.1:1", "127.0.0.2:2", "127.0.0.3:3"]);
-    let deleted = prop::sample::select(vec![
-        ("routes", ROUTE),
-        ("upstreams", UPSTREAM),
-        ("targets", TARGET),
-        ("plugins", PLUGIN),
-    ]);
-    prop_oneof![
-        (number.clone(), host.clone(), any::<bool>()).prop_map(|(n, h, on)| service(n, h, on)),
-        (number.clone(), domain, number.clone()).prop_map(|(n, d, of)| route(n, d, of)),
-        (number.clone(), host).prop_map(|(n, name)| upstream(n, name)),
-        (number.clone(), number.clone(), address).prop_map(|(n, of, a)| target(n, of, a)),
-        (number.clone(), number.clone(), 0..3u8).prop_map(|(n, of, scope)| match scope {
-            0 => marker(n, json!({}), json!({})),
-            1 => marker(n, json!({"route": id(ROUTE, of)}), json!({})),
-            _ => marker(n, json!({"service": id(SERVICE, of)}), json!({})),
-        }),
-        (number, deleted).prop_map(|(n, (kind, space))| gone(kind, id(space, n))),
-    ]
+#[test]
+fn a_plugin_whose_body_cannot_be_read_is_never_skipped() {
+    let mut builder = builder();
+    let unreadable = |enabled: bool| {
+        let service = json!({"id": id(SERVICE, 1)});
+        let body = json!({"name": "marker", "service": service, "config": 7, "enabled": enabled});
+        put("plugins", id(PLUGIN, 1), body)
+    };
+    let applied = builder.apply(&[transaction(0, vec![unreadable(true)])]);
+    assert_eq!(applied.rejections.len(), 1);
+    let plugins = &applied.snapshot.plugins;
+    let chain = plugins.chain(id(ROUTE, 1), Some(id(SERVICE, 1)));
+    assert!(plugins.running(&chain.slots[0], None).is_some_and(|guard| guard.plugin.is_none()));
+    assert!(unscoped(&applied).is_none());
+    let off = builder.apply(&[transaction(1, vec![gone("plugins", id(PLUGIN, 1))])]);
+    assert!(off.snapshot.plugins.chain(id(ROUTE, 1), Some(id(SERVICE, 1))).slots.is_empty());
+    let off = builder.apply(&[transaction(2, vec![unreadable(false)])]);
+    assert!(off.snapshot.plugins.chain(id(ROUTE, 1), Some(id(SERVICE, 1))).slots.is_empty());
 }
 
-proptest! {
-    /// However a set came about, requests meet the same.
-    #[test]
-    fn many_small_steps_lead_where_one_large_one_does(
-        steps in prop::collection::vec(prop::collection::vec(any_change(), 1..4), 1..25)
-    ) {
-        let mut incremental = builder();
-        let mut all: BTreeMap<(Kind, Uuid), Change> = BTreeMap::new();
-        // Services are there from the start and stay, as the store's references make sure of.
-        let services: Vec<Change> = (0..3).map(|n| service(n, "one", true)).collect();
-        let mut applied = incremental.apply(&[transaction(0, services.clone())]);
-        let mut revision = 1;
-        let first = services.into_iter();
-        all.extend(first.map(|change| ((change.kind.clone(), change.id), change)));
-        for step in steps {
-            for change in &step {
-                let key = (change.kind.clone(), change.id);
-                if change.body.is_some() {
-                    all.insert(key, change.clone());
-                } else {
-                    all.remove(&key);
-                }
-            }
-            // An upstream's name is unique in a store.
-            let mut names = BTreeMap::new();
-            for change in all.values().filter(|change| change.kind.as_str() == "upstreams") {
-                let body: Value = serde_json::from_str(change.body.as_deref().unwrap()).unwrap();
-                *names.entry(body["name"].to_string()).or_insert(0) += 1;
-            }
-            prop_assume!(names.values().all(|count| *count == 1));
-            applied = incremental.apply(&[transaction(revision, step)]);
-            revision += 1;
-        }
-        let at = Cursor { epoch: Uuid::nil(), revision };
-        let entities: Vec<Change> = all.into_values().collect();
-        let fresh = builder().replace(at, &entities);
-        let again = incremental.replace(at, &entities);
-        for host in ["a.test", "b.test", "c.test", "d.test"] {
-            prop_assert_eq!(meets(&applied, host), meets(&fresh, host));
-            prop_assert_eq!(meets(&again, host), meets(&fresh, host));
-        }
-    }
+#[test]
+fn a_route_that_changes_its_service_gets_the_plugins_of_that() {
+    let mut builder = builder();
+    let before = builder.apply(&[transaction(
+        0,
+        vec![
+            service(1, "127.0.0.1", true),
+            service(2, "127.0.0.2", true),
+            route(1, "a.test", 1),
+            plugin("first", 1, json!({"service": id(SERVICE, 2)}), json!({})),
+            plugin("marker", 2, json!({"route": id(ROUTE, 1)}), json!({})),
+        ],
+    )]);
+    assert!(!meets(&before, "a.test").contains(&id(PLUGIN, 1).to_string()));
+    let after = builder.apply(&[transaction(1, vec![route(1, "a.test", 2)])]);
+    let met = meets(&after, "a.test");
+    assert!([1, 2].iter().all(|n| met.contains(&id(PLUGIN, *n).to_string())), "{met}");
+}
+
+#[test]
+fn a_rejected_version_of_a_route_leaves_no_trace() {
+    let mut builder = builder();
+    builder.apply(&[transaction(0, vec![service(1, "127.0.0.1", true), route(1, "a.test", 1)])]);
+    let bad = put(
+        "routes",
+        id(ROUTE, 1),
+        json!({
+            "paths": ["~/(?=x)"], "preserve_host": true, "service": {"id": id(SERVICE, 1)}
+        }),
+    );
+    builder.apply(&[transaction(1, vec![bad])]);
+    // The service changes: its routes get the new one, the rejected version still does not count.
+    let applied = builder.apply(&[transaction(2, vec![service(1, "127.0.0.2", true)])]);
+    assert_eq!(applied.rejections.len(), 1);
+    assert!(meets(&applied, "a.test").contains("127.0.0.2"), "{}", meets(&applied, "a.test"));
+    let entry = applied.snapshot.routes.get(id(ROUTE, 1)).unwrap();
+    assert!(!entry.route.preserve_host);
+}
+
+#[test]
+fn what_is_the_same_is_left_as_it_is() {
+    let mut builder = builder();
+    let all = [service(1, "127.0.0.1", true), route(1, "a.test", 1), upstream(1, "pool")];
+    let at = |revision| Cursor { epoch: Uuid::from_u128(1), revision };
+    let first = builder.replace(at(1), &all);
+    let again = builder.replace(at(2), &all);
+    assert_eq!(again.snapshot.at, at(2));
+    assert!(again.upstreams.is_empty());
+    let entry = |applied: &Applied| Arc::clone(applied.snapshot.routes.get(id(ROUTE, 1)).unwrap());
+    assert!(Arc::ptr_eq(&entry(&first), &entry(&again)));
+    let emptied = builder.replace(at(3), &[]);
+    assert!(emptied.snapshot.routes.is_empty());
+    assert_eq!(emptied.upstreams.len(), 2);
+}
+
+#[test]
+fn two_that_swap_an_implicit_upstream_keep_it() {
+    let mut builder = builder();
+    let one = |host, number| service(number, host, true);
+    builder.apply(&[transaction(0, vec![one("127.0.0.1", 1), one("127.0.0.2", 2)])]);
+    let swap = vec![one("127.0.0.2", 1), one("127.0.0.1", 2)];
+    let swapped = builder.apply(&[transaction(1, swap)]);
+    assert!(swapped.upstreams.is_empty(), "{:?}", swapped.upstreams);
 }

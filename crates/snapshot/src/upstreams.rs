@@ -82,11 +82,16 @@ impl Upstreams {
 
     fn put(&mut self, entity: &model::Upstream) {
         let config = Config::from(entity);
+        let name: Box<str> = entity.name.as_str().into();
         match self.live.get(&entity.id).cloned() {
             Some(upstream) => {
-                self.forget_name(entity.id, &upstream.config().name);
+                let former = Arc::clone(&upstream.config().name);
                 upstream.configure(config);
                 self.changes.push(LiveChange::Put(upstream));
+                if *former == *name && self.by_name.get(&name) == Some(&entity.id) {
+                    return;
+                }
+                self.forget_name(entity.id, &former);
             }
             None => {
                 let upstream = Upstream::new(config, self.seed_of(entity.id));
@@ -100,7 +105,6 @@ impl Upstreams {
                 self.live.insert(entity.id, upstream);
             }
         }
-        let name: Box<str> = entity.name.as_str().into();
         self.by_name.insert(name.clone(), entity.id);
         self.renamed.insert(name);
     }
