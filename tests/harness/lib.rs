@@ -1,5 +1,19 @@
-//! What the end-to-end tests share.
-
+//! What the end-to-end tests share: gateways in this process and as real processes, backends, a
+//! client, and the runner of the recorded scenarios.
+//!
+//! A test owns all that it starts, on ports that the operating system chooses, in a directory of
+//! its own; dropping it ends it.
 #![forbid(unsafe_code)]
 
+mod backend;
+mod client;
 pub mod conformance;
+mod exchange;
+mod gateway;
+mod program;
+mod sinks;
+
+pub use backend::Backend;
+pub use client::{Client, Reply};
+pub use gateway::Gateway;
+pub use program::{Program, address};

@@ -1,1 +1,6 @@
-//! End to end.
+//! End to end: what users do, against whole gateways. One binary, so that it links once.
+
+mod conformance;
+mod processes;
+mod sync;
+mod walks;

@@ -4,10 +4,7 @@
 //! The runner is a client like any other: blocking sockets, bytes sent as they are written in the
 //! scenario, nothing shared with the gateway's own code.
 
-mod backend;
 mod compare;
-mod exchange;
-mod sinks;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -19,10 +16,10 @@ use anyhow::{Context, Result, anyhow, bail};
 use regex::{Captures, Regex};
 use serde_json::{Map, Value, json};
 
-use backend::Backend;
+use crate::backend::Backend;
+use crate::exchange::{self, Answer, Base, Request};
+use crate::sinks::Sinks;
 use compare::compare;
-use exchange::{Answer, Base, Request};
-use sinks::Sinks;
 
 /// Collections that are emptied before each scenario, children before their parents.
 const COLLECTIONS: [&str; 11] = [

@@ -24,7 +24,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A listener of the gateway, and how to dial it.
 #[derive(Clone, Debug)]
-pub(super) struct Base {
+pub(crate) struct Base {
     address: String,
     tls: Option<Tls>,
     source: Option<IpAddr>,
@@ -39,12 +39,12 @@ struct Tls {
 }
 
 impl Base {
-    pub(super) fn plain(address: &str) -> Base {
+    pub(crate) fn plain(address: &str) -> Base {
         Base { address: address.to_owned(), tls: None, source: None }
     }
 
     /// `sni`: the name to ask for; empty asks for none, absent for the listener's host.
-    pub(super) fn tls(address: &str, sni: Option<&str>, identity: Option<PathBuf>) -> Base {
+    pub(crate) fn tls(address: &str, sni: Option<&str>, identity: Option<PathBuf>) -> Base {
         let host = address.rsplit_once(':').map_or(address, |(host, _)| host);
         let sni = match sni {
             Some("") => None,
@@ -54,7 +54,7 @@ impl Base {
         Base { address: address.to_owned(), tls: Some(Tls { sni, identity }), source: None }
     }
 
-    pub(super) fn from(mut self, source: Option<&str>) -> Base {
+    pub(crate) fn from(mut self, source: Option<&str>) -> Base {
         self.source = source.and_then(|text| text.parse().ok());
         self
     }
@@ -131,7 +131,7 @@ impl Write for Connection {
 
 /// A request as a scenario writes it.
 #[derive(Debug)]
-pub(super) struct Request {
+pub(crate) struct Request {
     method: String,
     path: String,
     headers: Vec<(String, String)>,
@@ -139,7 +139,7 @@ pub(super) struct Request {
 }
 
 impl Request {
-    pub(super) fn new(method: &str, path: &str) -> Request {
+    pub(crate) fn new(method: &str, path: &str) -> Request {
         Request {
             method: method.to_owned(),
             path: path.to_owned(),
@@ -148,7 +148,7 @@ impl Request {
         }
     }
 
-    pub(super) fn from_scenario(request: &Value) -> Result<Request> {
+    pub(crate) fn from_scenario(request: &Value) -> Result<Request> {
         let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
         let mut headers = Vec::new();
         for pair in request["headers"].as_array().into_iter().flatten() {
@@ -204,14 +204,14 @@ impl Request {
 
 /// What came back.
 #[derive(Debug)]
-pub(super) struct Answer {
+pub(crate) struct Answer {
     /// 0 when what came back was no HTTP.
-    pub(super) status: u16,
+    pub(crate) status: u16,
     /// Names in lower case, in the order received.
-    pub(super) headers: Vec<(String, String)>,
-    pub(super) body: Vec<u8>,
+    pub(crate) headers: Vec<(String, String)>,
+    pub(crate) body: Vec<u8>,
     /// The CN of the certificate that the listener presented.
-    pub(super) certificate: Option<String>,
+    pub(crate) certificate: Option<String>,
 }
 
 impl Answer {
@@ -221,7 +221,7 @@ impl Answer {
 }
 
 /// Sends one request and reads its answer (behind any 1xx).
-pub(super) fn exchange(base: &Base, request: &Request) -> Result<Answer> {
+pub(crate) fn exchange(base: &Base, request: &Request) -> Result<Answer> {
     let (mut connection, certificate) = base.dial(PATIENCE)?;
     // A gateway may answer and close before it has read all of a refused body: read what it said.
     let written = connection.write_all(&request.to_bytes(&base.address));
@@ -243,16 +243,16 @@ pub(super) fn exchange(base: &Base, request: &Request) -> Result<Answer> {
 
 /// What a connection gave back.
 #[derive(Debug, Default)]
-pub(super) struct Raw {
-    pub(super) answers: Vec<Answer>,
+pub(crate) struct Raw {
+    pub(crate) answers: Vec<Answer>,
     /// What followed a 101.
-    pub(super) rest: Vec<u8>,
+    pub(crate) rest: Vec<u8>,
     /// Whether the gateway closed the connection.
-    pub(super) closed: bool,
+    pub(crate) closed: bool,
 }
 
 /// Sends `parts` as written; before each further part one answer is awaited.
-pub(super) fn raw_exchange(base: &Base, parts: &[&str], wait: Duration) -> Result<Raw> {
+pub(crate) fn raw_exchange(base: &Base, parts: &[&str], wait: Duration) -> Result<Raw> {
     let (connection, _) = base.dial(wait)?;
     let mut reader = BufReader::new(connection);
     let mut raw = Raw::default();
@@ -359,7 +359,7 @@ fn read_line(reader: &mut BufReader<Connection>) -> Result<Vec<u8>> {
 }
 
 /// Each byte as the character of that number: what scenarios use for bytes that are no text.
-pub(super) fn latin1(bytes: &[u8]) -> String {
+pub(crate) fn latin1(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| char::from(*byte)).collect()
 }
 
@@ -373,7 +373,7 @@ fn bytes_of(text: &str) -> Vec<u8> {
 }
 
 /// The CN of a certificate's subject: the last one in it, the issuer's comes before.
-pub(super) fn common_name(certificate: &CertificateDer<'_>) -> Option<String> {
+pub(crate) fn common_name(certificate: &CertificateDer<'_>) -> Option<String> {
     let der = certificate.as_ref();
     let at = der.windows(3).rposition(|bytes| bytes == b"\x55\x04\x03")?;
     let length = usize::from(*der.get(at + 4)?);

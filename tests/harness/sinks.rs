@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 type Records = Arc<Mutex<BTreeMap<&'static str, Vec<Value>>>>;
 
 #[derive(Debug)]
-pub(super) struct Sinks {
+pub(crate) struct Sinks {
     records: Records,
     ports: Vec<(&'static str, u16)>,
     folder: tempfile::TempDir,
@@ -20,7 +20,7 @@ pub(super) struct Sinks {
 }
 
 impl Sinks {
-    pub(super) fn start() -> Result<Sinks> {
+    pub(crate) fn start() -> Result<Sinks> {
         let records = Records::default();
         let http = TcpListener::bind("127.0.0.1:0")?;
         let tcp = TcpListener::bind("127.0.0.1:0")?;
@@ -44,23 +44,23 @@ impl Sinks {
         Ok(sinks)
     }
 
-    pub(super) fn ports(&self) -> &[(&'static str, u16)] {
+    pub(crate) fn ports(&self) -> &[(&'static str, u16)] {
         &self.ports
     }
 
     /// The file that this scenario's gateway may log to.
-    pub(super) fn file(&self) -> &str {
+    pub(crate) fn file(&self) -> &str {
         &self.file
     }
 
-    pub(super) fn reset(&mut self) {
+    pub(crate) fn reset(&mut self) {
         lock(&self.records).clear();
         let name = format!("{}.log", uuid::Uuid::new_v4().simple());
         self.file = self.folder.path().join(name).to_string_lossy().into_owned();
     }
 
     /// What arrived since the last call; waits until it is `count` records, at most `patience`.
-    pub(super) fn take(&self, name: &str, count: usize, patience: Duration) -> Vec<Value> {
+    pub(crate) fn take(&self, name: &str, count: usize, patience: Duration) -> Vec<Value> {
         let deadline = Instant::now() + patience;
         loop {
             let mut records = lock(&self.records);
@@ -133,7 +133,7 @@ fn serve_http(stream: TcpStream, records: &Records) -> Result<()> {
 }
 
 /// The rest of a request behind its first line: lower-case names with their values, and the body.
-pub(super) fn read_fields_and_body<R: Read + Write>(
+pub(crate) fn read_fields_and_body<R: Read + Write>(
     reader: &mut BufReader<R>,
 ) -> Result<(BTreeMap<String, Vec<String>>, Vec<u8>)> {
     let mut headers = BTreeMap::<String, Vec<String>>::new();

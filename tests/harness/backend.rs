@@ -19,16 +19,16 @@ use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::rustls::server::WebPkiClientVerifier;
 use tokio_rustls::rustls::{RootCertStore, ServerConfig, ServerConnection, StreamOwned};
 
-use super::exchange::{common_name, latin1};
-use super::sinks::read_fields_and_body;
+use crate::exchange::{common_name, latin1};
+use crate::sinks::read_fields_and_body;
 
-/// One of the backends `echo1`…`echo4` and `tls1`.
+/// An HTTP server on loopback; the scenarios' `echo1`…`echo4` and `tls1` are such.
 #[derive(Debug)]
-pub(super) struct Backend {
+pub struct Backend {
     name: String,
     port: u16,
     /// Requests since the count was last looked at.
-    pub(super) hits: AtomicU64,
+    pub(crate) hits: AtomicU64,
     tls: Option<Arc<ServerConfig>>,
     state: Mutex<State>,
 }
@@ -46,7 +46,10 @@ struct State {
 
 impl Backend {
     /// A backend on a free port; with the test certificates in `pem` it speaks TLS.
-    pub(super) fn start(name: &str, pem: Option<&Path>) -> Result<Arc<Backend>> {
+    ///
+    /// # Errors
+    /// When it cannot listen, or the certificates cannot be read.
+    pub fn start(name: &str, pem: Option<&Path>) -> Result<Arc<Backend>> {
         let listener = TcpListener::bind("127.0.0.1:0")?;
         let backend = Arc::new(Backend {
             name: name.to_owned(),
@@ -59,24 +62,30 @@ impl Backend {
         Ok(backend)
     }
 
-    pub(super) fn port(&self) -> u16 {
+    /// The loopback port that it listens on.
+    pub fn port(&self) -> u16 {
         self.port
     }
 
+    /// How many requests came since they were last forgotten.
+    pub fn hits(&self) -> u64 {
+        self.hits.load(Ordering::SeqCst)
+    }
+
     /// The last request, as it was answered.
-    pub(super) fn last(&self) -> Value {
+    pub(crate) fn last(&self) -> Value {
         self.state().last.clone()
     }
 
     /// Forgets all requests and hangs up on every kept-alive connection.
-    pub(super) fn forget(&self) {
+    pub(crate) fn forget(&self) {
         self.hits.store(0, Ordering::SeqCst);
         self.state().last = Value::Null;
         self.hang_up();
     }
 
     /// `ok`, `refuse`, `blackhole`, `close`, `cut`, `garbage`, `status:N` or `slow:MS`.
-    pub(super) fn set_mode(self: &Arc<Self>, mode: &str) -> Result<()> {
+    pub(crate) fn set_mode(self: &Arc<Self>, mode: &str) -> Result<()> {
         let silent = matches!(mode, "refuse" | "blackhole");
         let stopped = {
             let mut state = self.state();
