@@ -120,7 +120,13 @@ pub(crate) struct Resolver {
     names: FxHashMap<Arc<str>, Name>,
     due: BinaryHeap<Reverse<(Instant, Arc<str>)>>,
     waiting: VecDeque<Arc<str>>,
-    asked: FuturesUnordered<BoxFuture<'static, (Arc<str>, Result<Found, Failure>)>>,
+    asked: FuturesUnordered<BoxFuture<'static, Asked>>,
+}
+
+/// A name that was asked for, and what came of it.
+struct Asked {
+    name: Arc<str>,
+    result: Result<Found, Failure>,
 }
 
 /// One name.
@@ -168,7 +174,7 @@ impl Resolver {
             let next = self.due.peek().map(|Reverse((due, _))| *due);
             tokio::select! {
                 changes = changes.take() => self.follow(changes),
-                Some((name, result)) = self.asked.next() => self.take_over(&name, result),
+                Some(Asked { name, result }) = self.asked.next() => self.take_over(&name, result),
                 () = sleep_until(next.unwrap_or_else(Instant::now)), if next.is_some() => {
                     self.ask_what_is_due();
                 }
@@ -256,7 +262,7 @@ impl Resolver {
             let (dns, last) = (Arc::clone(&self.dns), entry.last_kind);
             self.asked.push(Box::pin(async move {
                 let result = dns.resolve(&name, last).await;
-                (name, result)
+                Asked { name, result }
             }));
         }
     }

@@ -1,5 +1,6 @@
 //! One probe: connect, ask, judge the answer.
 
+use std::io;
 use std::time::Duration;
 
 use balancer::{Config, Outcome, Peer, ProbeHeader, ProbeProtocol};
@@ -63,15 +64,19 @@ impl Exchange {
                 }
             }
         };
-        Some(self.over(peer, host, secured.as_ref()).await)
+        self.over(peer, host, secured.as_ref()).await
     }
 
-    async fn over(&self, peer: &Peer, host: &str, secured: Option<&Secured>) -> Outcome {
+    async fn over(&self, peer: &Peer, host: &str, secured: Option<&Secured>) -> Option<Outcome> {
         let stream = match connect(peer.address(), secured, self.limit).await {
             Ok(stream) => stream,
-            Err(ConnectError::Tcp { .. }) => return Outcome::ConnectFailed,
-            Err(ConnectError::Timeout { .. }) => return Outcome::Timeout,
-            Err(ConnectError::Tls { .. }) => return Outcome::TlsFailed,
+            Err(ConnectError::Tcp { error, .. }) if is_ours(&error) => {
+                tracing::warn!(%error, "a probe could not be made; the limits of this host are reached");
+                return None;
+            }
+            Err(ConnectError::Tcp { .. }) => return Some(Outcome::ConnectFailed),
+            Err(ConnectError::Timeout { .. }) => return Some(Outcome::Timeout),
+            Err(ConnectError::Tls { .. }) => return Some(Outcome::TlsFailed),
         };
         let answer = async {
             match self.protocol {
@@ -84,7 +89,7 @@ impl Exchange {
                 }
             }
         };
-        timeout(self.limit, answer).await.unwrap_or(Outcome::Timeout)
+        Some(timeout(self.limit, answer).await.unwrap_or(Outcome::Timeout))
     }
 }
 
@@ -116,6 +121,15 @@ fn profile(config: &Config, certificates: &FindCertificate) -> Result<Profile, U
     })
 }
 
+/// Whether connecting failed for want of something on this host, files or ports, which is no fault
+/// of the target.
+fn is_ours(error: &io::Error) -> bool {
+    // ENFILE and EMFILE on every Unix; the standard library has no names for them.
+    const TOO_MANY_FILES: [i32; 2] = [23, 24];
+    error.kind() == io::ErrorKind::AddrNotAvailable
+        || error.raw_os_error().is_some_and(|code| TOO_MANY_FILES.contains(&code))
+}
+
 /// The host of a `Host` header: `a:80` → `a`, `[::1]:80` → `[::1]`.
 fn without_port(host: &str) -> &str {
     match host.rsplit_once(':') {
@@ -127,6 +141,13 @@ fn without_port(host: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_lack_of_ports_or_files_is_ours() {
+        assert!(is_ours(&io::Error::from(io::ErrorKind::AddrNotAvailable)));
+        assert!(is_ours(&io::Error::from_raw_os_error(24)));
+        assert!(!is_ours(&io::Error::from(io::ErrorKind::ConnectionRefused)));
+    }
 
     #[test]
     fn a_server_name_has_no_port() {
