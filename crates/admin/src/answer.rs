@@ -34,6 +34,12 @@ impl Answer {
         answer
     }
 
+    /// Its `message`, for those who are no client.
+    pub(crate) fn message(&self) -> String {
+        let body: Value = serde_json::from_slice(&self.body).unwrap_or_default();
+        body["message"].as_str().map_or_else(|| self.status.to_string(), str::to_owned)
+    }
+
     /// With one more header; a value that no header can have is left out.
     pub(crate) fn with(mut self, name: HeaderName, value: &str) -> Answer {
         if let Ok(value) = HeaderValue::from_str(value) {

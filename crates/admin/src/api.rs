@@ -59,6 +59,19 @@ impl Api {
         self.respond(&parts, answer, took.as_millis())
     }
 
+    /// Whether entities come from declarative texts alone (`database = off`).
+    pub fn is_declarative(&self) -> bool {
+        self.state.declarative.is_some()
+    }
+
+    /// Replaces the whole configuration by a declarative text, and says how many entities it has.
+    ///
+    /// # Errors
+    /// What is wrong with the text, or with the store. Nothing was written then.
+    pub async fn load(&self, text: &str) -> Result<usize, String> {
+        declarative::load(&self.state, text).await
+    }
+
     async fn answer<B>(&self, parts: &Parts, body: B) -> Result<Answer, Refusal>
     where
         B: Body<Data = Bytes>,

@@ -10,6 +10,9 @@ use store_sql::{PostgresOptions, SqliteOptions, Tls};
 
 /// The SQLite file in the data directory.
 const SQLITE_FILE: &str = "weir.db";
+/// Where entities lie while a process without a database runs; what was loaded last stays in it,
+/// so that ids and revisions go on over a restart.
+const DECLARATIVE_FILE: &str = "declarative.db";
 /// Connections that read from Postgres, when the settings leave it to us.
 const READERS: u32 = 16;
 /// Why a control plane is not ready; Kong's words.
@@ -80,6 +83,10 @@ fn database(settings: &Settings) -> Result<store_sql::Database, DirectoryError> 
             Ok(store_sql::Database::Sqlite(SqliteOptions { path }))
         }
         Database::Postgres => Ok(store_sql::Database::Postgres(postgres(settings))),
+        Database::Off => {
+            let path = process::prepare(settings)?.join(DECLARATIVE_FILE);
+            Ok(store_sql::Database::Sqlite(SqliteOptions { path }))
+        }
     }
 }
 

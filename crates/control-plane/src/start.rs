@@ -3,15 +3,17 @@
 use std::convert::Infallible;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
-use admin::{About, Api, Counters, Limits, Plain, Role, State, SystemRandom};
+use admin::{About, Api, Counters, Limits, Plain, Role, State, SystemRandom, Wait, Wanted};
 use process::{BindError, DirectoryError, Process};
 use publish::Publisher;
 use rand::RngCore;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
-use settings::Settings;
+use settings::{Database, Settings};
 use store::Store;
 use telemetry::build_info;
 use uuid::Uuid;
@@ -20,6 +22,10 @@ use crate::database;
 use crate::local::LocalDataPlane;
 use crate::node::{self, Node};
 use crate::view::View;
+
+/// With the data plane in the same process, a write is answered when it is served, which takes a
+/// millisecond or so: who has read the answer can use what was made.
+const SERVED_HERE: Wait = Wait { wanted: Wanted::All, within: Duration::from_secs(1) };
 
 /// What a control plane shares with the data plane of the same process.
 pub struct Together {
@@ -58,6 +64,14 @@ pub enum StartError {
     /// The database cannot be used.
     #[error(transparent)]
     Database(#[from] database::OpenError),
+    /// The declarative file cannot be read, or is wrong.
+    #[error("declarative_config: {} cannot be loaded: {why}", file.display())]
+    Declarative {
+        /// The file.
+        file: PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
     /// The runtime refused a socket.
     #[error("a listener cannot be handed to the runtime")]
     Runtime(#[from] io::Error),
@@ -74,14 +88,18 @@ pub async fn start(
     process: &Process,
     together: Option<Together>,
 ) -> Result<Running, StartError> {
-    let admin = process::bind_all("admin_listen", &process::plain("admin_listen", &settings.admin_listen))?;
-    let cluster =
-        process::bind_all("cluster_listen", &process::plain("cluster_listen", &settings.cluster_listen))?;
+    let admin =
+        process::bind_all("admin_listen", &process::plain("admin_listen", &settings.admin_listen))?;
+    let cluster = process::bind_all(
+        "cluster_listen",
+        &process::plain("cluster_listen", &settings.cluster_listen),
+    )?;
     let status = match together {
         Some(_) => Vec::new(),
-        None => {
-            process::bind_all("status_listen", &process::plain("status_listen", &settings.status_listen))?
-        }
+        None => process::bind_all(
+            "status_listen",
+            &process::plain("status_listen", &settings.status_listen),
+        )?,
     };
     let node_id = process::node_id(settings)?;
     let store = database::open(settings).await?;
@@ -98,6 +116,7 @@ pub async fn start(
     }
     let counters = Arc::new(Counters::default());
     let view = Arc::new(View { fleet: publisher.fleet().clone(), local: local.clone() });
+    let declarative = (settings.database == Database::Off).then(Arc::default);
     let api = Api::new(State {
         store,
         clock: process.clock.clone(),
@@ -106,11 +125,24 @@ pub async fn start(
         barrier: view.clone(),
         fleet: view,
         node: Arc::new(Node::new(process.clone(), counters.clone(), local)),
+        declarative,
         about: Arc::new(about(settings, role, node_id)),
     });
+    if let Some(file) = settings.declarative_config.as_ref().filter(|_| api.is_declarative()) {
+        load(&api, file).await?;
+    }
     let admin = serve_admin(process, admin, &api, &counters)?;
     let status = process::status::serve(process, status, status_page(publisher))?;
     Ok(Running { admin, cluster, status })
+}
+
+/// Loads the file that entities come from where there is no database.
+async fn load(api: &Api, file: &Path) -> Result<(), StartError> {
+    let failed = |why: String| StartError::Declarative { file: file.to_owned(), why };
+    let text = tokio::fs::read_to_string(file).await.map_err(|error| failed(error.to_string()))?;
+    let entities = api.load(&text).await.map_err(failed)?;
+    tracing::info!(file = %file.display(), entities, "the declarative configuration is loaded");
+    Ok(())
 }
 
 fn publisher(settings: &Settings, process: &Process, store: Arc<dyn Store>) -> Publisher {
@@ -209,7 +241,7 @@ fn about(settings: &Settings, role: Role, node_id: Uuid) -> About {
         },
         configuration: node::configuration(settings),
         gui_origins: Vec::new(),
-        default_wait: None,
+        default_wait: (role == Role::Traditional).then_some(SERVED_HERE),
     }
 }
 

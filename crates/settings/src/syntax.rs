@@ -139,6 +139,14 @@ pub(crate) const DIRECTORY: Syntax<PathBuf> = Syntax {
     show: |value| Shown::Text(value.display().to_string()),
 };
 
+pub(crate) const OPTIONAL_FILE: Syntax<Option<PathBuf>> = Syntax {
+    what: "a file",
+    parse: |text| Ok(Some(text).filter(|text| !text.is_empty()).map(PathBuf::from)),
+    show: |value| {
+        value.as_ref().map_or(Shown::Nothing, |file| Shown::Text(file.display().to_string()))
+    },
+};
+
 pub(crate) const OPTIONAL_UUID: Syntax<Option<Uuid>> = Syntax {
     what: "a UUID",
     parse: |text| match text {

@@ -15,8 +15,9 @@ use crate::declare::{Default, Program, Setting, settings};
 use crate::fault::{Fault, Origin};
 use crate::load::Reader;
 use crate::syntax::{
-    COUNT, DIRECTORY, MILLISECONDS, OPTIONAL_SECONDS, OPTIONAL_SECRET, OPTIONAL_TEXT,
-    OPTIONAL_UUID, PORT, SECONDS, SECONDS_OR_ZERO, SIZE, SWITCH, Shown, TEXT, WORKERS,
+    COUNT, DIRECTORY, MILLISECONDS, OPTIONAL_FILE, OPTIONAL_SECONDS, OPTIONAL_SECRET,
+    OPTIONAL_TEXT, OPTIONAL_UUID, PORT, SECONDS, SECONDS_OR_ZERO, SIZE, SWITCH, Shown, TEXT,
+    WORKERS,
 };
 use crate::values::{
     DATABASE, DNS_ORDER, Database, DnsOrder, HOST_PORTS, HostPort, LABELS, LISTENERS, LOG_FORMAT,
@@ -78,6 +79,8 @@ settings! {
         /// Where entities are kept: one file for one control plane, or a server that several
         /// share.
         database: Database = DATABASE, "postgres" (weir "sqlite"), CONTROL;
+        /// The file that entities come from where there is no database, in YAML or JSON.
+        declarative_config: Option<PathBuf> = OPTIONAL_FILE, "", CONTROL;
         /// Host of the PostgreSQL server.
         pg_host: String = TEXT, "127.0.0.1", CONTROL;
         /// Port of the PostgreSQL server.

@@ -77,13 +77,24 @@ impl Faults {
         self
     }
 
-    /// The answer: Kong's error 14.
-    pub(crate) fn into_answer(self, flattened: bool) -> Answer {
+    /// All of it in Kong's nested form.
+    fn nested(&self) -> Value {
         let mut nested = Value::Object(self.others.clone());
         for (place, faults) in &self.entities {
             put(&mut nested, place, faults);
         }
-        let message = format!("declarative config is invalid: {}", lua::table(&nested));
+        nested
+    }
+
+    /// All of it in one line.
+    pub(crate) fn message(&self) -> String {
+        format!("declarative config is invalid: {}", lua::table(&self.nested()))
+    }
+
+    /// The answer: Kong's error 14.
+    pub(crate) fn into_answer(self, flattened: bool) -> Answer {
+        let message = self.message();
+        let nested = self.nested();
         let mut body = json!({
             "code": 14,
             "name": "invalid declarative configuration",

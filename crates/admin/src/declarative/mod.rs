@@ -22,6 +22,7 @@ use uuid::Uuid;
 use crate::crud::row;
 use crate::error::Refusal;
 use crate::state::{Object, State};
+use crate::write::commit;
 
 pub use current::Current;
 pub(crate) use export::export;
@@ -85,6 +86,18 @@ pub(crate) fn read_value(state: &State, value: Value) -> Result<Configuration, F
         return Err(faults.finish(&document));
     }
     Ok(Configuration { entities })
+}
+
+/// Reads a text and makes the store hold it; see [`crate::Api::load`].
+pub(crate) async fn load(state: &State, text: &str) -> Result<usize, String> {
+    let configuration = read(state, text).map_err(|faults| faults.message())?;
+    let failed = |refusal: Refusal| refusal.into_answer().message();
+    let operations = operations(state, &configuration).await.map_err(failed)?;
+    commit(state, operations).await.map_err(|refused| failed(refused.into()))?;
+    if let Some(current) = &state.declarative {
+        current.set(text);
+    }
+    Ok(configuration.entities.len())
 }
 
 /// Fields whose value is stored as a hash.

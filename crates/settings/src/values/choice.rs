@@ -57,6 +57,9 @@ choice! {
         Sqlite = "sqlite",
         /// A PostgreSQL server; any number of control planes.
         Postgres = "postgres",
+        /// None: entities come from `declarative_config` or are loaded through `/config`, and are
+        /// not changed one by one.
+        Off = "off",
     }
 }
 

@@ -1,5 +1,6 @@
 //! The command line of `weir`.
 
+mod configuration;
 mod migrate;
 mod start;
 
@@ -20,6 +21,8 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Result<()> {
     match matches.subcommand() {
         Some(("start", matches)) => start::run(settings::from_matches(Program::Weir, matches)?),
         Some(("migrate", matches)) => migrate::run(settings::from_matches(Program::Weir, matches)?),
+        Some(("dump", matches)) => configuration::dump(matches),
+        Some(("load", matches)) => configuration::load(matches),
         // `version` is the only other one; clap refuses the rest.
         _ => version(),
     }
@@ -42,6 +45,8 @@ fn command() -> Command {
                 .about("Bring the database to the form that this version needs (also done at every start)")
                 .args(settings::args(Program::Weir)),
         )
+        .subcommand(configuration::dump_command())
+        .subcommand(configuration::load_command())
         .subcommand(Command::new("version").about("Print the version"))
 }
 

@@ -49,6 +49,7 @@ fn greeting(settings: &Settings, running: &Running) -> String {
     line("Status", &running.data.status);
     let kept = match settings.database {
         Database::Sqlite => format!("SQLite in {}", settings.data_dir.display()),
+        Database::Off => "none (declarative)".to_owned(),
         Database::Postgres => {
             format!(
                 "PostgreSQL {} on {}:{}",
