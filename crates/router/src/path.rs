@@ -9,3 +9,6 @@ pub use check::{BadPath, check};
 pub use escape::escape;
 pub use normalise::normalise;
 pub use upstream::upstream;
+
+#[cfg(test)]
+mod tests;
