@@ -67,6 +67,8 @@ pub struct RequestHead {
     pub fields: Fields,
     method: Span,
     target: Span,
+    /// Method and target before anybody replaced them.
+    received: (Span, Span),
     path: Span,
     query: Option<Span>,
     version: Version,
@@ -101,6 +103,7 @@ impl RequestHead {
         let target = request.path.unwrap_or_default().as_bytes();
         self.method = place(method);
         self.target = place(target);
+        self.received = (self.method, self.target);
         self.version = if request.version == Some(0) { Version::Http10 } else { Version::Http11 };
         for line in request.headers.iter() {
             let name = line.name.as_bytes();
@@ -115,6 +118,7 @@ impl RequestHead {
         self.fields.clear();
         self.method = self.fields.intern(method);
         self.target = self.fields.intern(target);
+        self.received = (self.method, self.target);
         self.version = version;
     }
 
@@ -133,7 +137,19 @@ impl RequestHead {
         self.fields.slice(self.method)
     }
 
-    /// The request target as it was received.
+    /// The method that was received, whatever replaced it.
+    #[must_use]
+    pub fn received_method(&self) -> &[u8] {
+        self.fields.slice(self.received.0)
+    }
+
+    /// The request target that was received, whatever replaced it.
+    #[must_use]
+    pub fn received_target(&self) -> &[u8] {
+        self.fields.slice(self.received.1)
+    }
+
+    /// The request target.
     #[must_use]
     pub fn target(&self) -> &[u8] {
         self.fields.slice(self.target)

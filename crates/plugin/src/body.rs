@@ -4,6 +4,7 @@ use std::future::Future;
 use std::pin::Pin;
 
 use bytes::Bytes;
+use http1::{Framing, Name, ResponseHead};
 
 /// Why a request's body could not be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -28,6 +29,10 @@ pub trait RequestBody {
     /// Replaces the body that the upstream gets. The framing of the request follows it.
     fn replace(&mut self, body: Bytes);
 
+    /// Ends the request with 413 should its body turn out to be longer than this many bytes: for
+    /// bodies too long to be read here.
+    fn limit(&mut self, bytes: u64);
+
     /// The length that the client announced; `None` for a chunked body.
     fn announced(&self) -> Option<u64>;
 }
@@ -39,4 +44,14 @@ pub struct ResponseBody<'a> {
     pub piece: &'a mut Vec<u8>,
     /// Whether nothing follows.
     pub last: bool,
+}
+
+impl ResponseBody<'_> {
+    /// Notes in an answer's head that the length of its body will change.
+    pub fn changes_length(head: &mut ResponseHead) {
+        head.fields.remove(Name::ContentLength);
+        if head.framing() != Framing::None {
+            head.set_framing(Framing::Chunked);
+        }
+    }
 }

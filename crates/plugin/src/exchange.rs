@@ -1,5 +1,6 @@
 //! One request as a plugin sees it, from its first phase to its last.
 
+use std::any::Any;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -11,28 +12,64 @@ use uuid::Uuid;
 use crate::body::RequestBody;
 use crate::directory::Directory;
 
-/// One request on its way through the phases.
+/// One request on its way to the upstream: what `rewrite` and `access` see and may change.
 ///
 /// Fields that a plugin may change are public and mutable by design of the phases: the order of
 /// the plugins is the order of the changes.
 pub struct Exchange<'r> {
-    /// The request as it will go to the upstream; changes to its fields, method and target arrive
+    /// The request as it will go to the upstream; changes to its fields, method and query arrive
     /// there. Fields that belong to one connection have not been removed yet.
     pub request: &'r mut RequestHead,
+    /// Where the upstream will be asked; before routing, changes to it are lost.
+    pub onward: &'r mut Onward,
     /// The request's body.
     pub body: &'r mut dyn RequestBody,
     /// Who is asking.
-    pub client: Client,
-    /// The route that matched; `None` before routing and when none did.
+    pub client: &'r Client,
+    /// The route that matched; `None` before routing.
     pub route: Option<&'r Route>,
     /// The route's service.
     pub service: Option<&'r Service>,
-    /// Values that the route's regular expression captured, by name and by number.
-    pub captures: &'r [(String, String)],
+    /// What the route's regular expression captured.
+    pub captures: &'r Captures,
     /// Who the client turned out to be; set by authentication plugins.
-    pub identity: Identity,
-    /// Fields that every answer to this request gets, the upstream's and our own.
-    pub response_fields: Fields,
+    pub identity: &'r mut Identity,
+    /// Fields that every answer to this request gets, the upstream's and our own, in place of
+    /// those of the same name.
+    pub response_fields: &'r mut Fields,
+    /// What plugins remember until a later phase.
+    pub notes: &'r mut Notes,
+    /// Consumers and credentials at the revision that this request is served from.
+    pub directory: &'r dyn Directory,
+    /// The request's id: 32 lower-case hexadecimal digits.
+    pub id: &'r str,
+    /// When the request's head was complete, in microseconds since 1970.
+    pub started_us: u64,
+}
+
+impl fmt::Debug for Exchange<'_> {
+    /// Leaves out the message, which may hold secrets.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Exchange").field("id", &self.id).field("client", &self.client).finish()
+    }
+}
+
+/// One request that an answer is on its way to: what the phases behind `access` see.
+pub struct Answered<'r> {
+    /// The request, with what plugins made of it.
+    pub request: &'r RequestHead,
+    /// Path and query that the upstream was asked for; empty before routing.
+    pub onward: &'r Onward,
+    /// Who is asking.
+    pub client: &'r Client,
+    /// The route that matched; `None` when none did.
+    pub route: Option<&'r Route>,
+    /// The route's service.
+    pub service: Option<&'r Service>,
+    /// Who the client turned out to be.
+    pub identity: &'r Identity,
+    /// What plugins remember of the phases before.
+    pub notes: &'r mut Notes,
     /// Consumers and credentials at the revision that this request is served from.
     pub directory: &'r dyn Directory,
     /// The request's id: 32 lower-case hexadecimal digits.
@@ -41,10 +78,61 @@ pub struct Exchange<'r> {
     pub timing: Timing,
 }
 
-impl fmt::Debug for Exchange<'_> {
+impl fmt::Debug for Answered<'_> {
     /// Leaves out the message, which may hold secrets.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Exchange").field("id", &self.id).field("client", &self.client).finish()
+        f.debug_struct("Answered").field("id", &self.id).field("client", &self.client).finish()
+    }
+}
+
+/// Where the upstream will be asked, beside what the request itself says.
+#[derive(Clone, Debug, Default)]
+pub struct Onward {
+    /// The path to ask for, escaped; the query is the request's.
+    pub path: Vec<u8>,
+    /// The Host field, where a plugin wants another than the route's and the service's.
+    pub host: Option<Vec<u8>>,
+}
+
+/// The groups of a route's regular expression, in their order: number as text or name, and what
+/// was matched. Groups with a name are there by both.
+#[derive(Clone, Debug, Default)]
+pub struct Captures(pub Vec<(String, Vec<u8>)>);
+
+impl Captures {
+    /// What the group of this number or name matched.
+    pub fn get(&self, group: &str) -> Option<&[u8]> {
+        self.0.iter().find(|(name, _)| name == group).map(|(_, value)| value.as_slice())
+    }
+}
+
+/// What plugins remember of one request from one phase to another, each under a type of its own.
+#[derive(Default)]
+pub struct Notes(Vec<Box<dyn Any>>);
+
+impl Notes {
+    /// Remembers `note` in place of one of the same type.
+    pub fn put<T: Any>(&mut self, note: T) {
+        match self.get_mut() {
+            Some(present) => *present = note,
+            None => self.0.push(Box::new(note)),
+        }
+    }
+
+    /// The note of this type.
+    pub fn get<T: Any>(&self) -> Option<&T> {
+        self.0.iter().find_map(|note| note.downcast_ref())
+    }
+
+    /// The note of this type, to be changed.
+    pub fn get_mut<T: Any>(&mut self) -> Option<&mut T> {
+        self.0.iter_mut().find_map(|note| note.downcast_mut())
+    }
+}
+
+impl fmt::Debug for Notes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Notes").field(&self.0.len()).finish()
     }
 }
 
@@ -94,16 +182,27 @@ pub struct Timing {
 pub struct Outcome<'a> {
     /// The head that the client got; `None` when it left before.
     pub head: Option<&'a ResponseHead>,
+    /// The status that the client got; 499 if it left before.
+    pub status: u16,
     /// Whether the upstream gave the answer.
     pub from_upstream: bool,
     /// Bytes of the request's head and body as received.
     pub request_bytes: u64,
     /// Bytes of the answer's head and body as sent.
     pub response_bytes: u64,
-    /// The attempts to reach a target: address, and the status or what went wrong.
-    pub tries: &'a [(SocketAddr, Result<u16, &'static str>)],
-    /// The upstream's target that answered, by name.
-    pub target: Option<&'a str>,
+    /// The attempts to reach a target, in their order.
+    pub tries: &'a [Try],
     /// Why the gateway answered itself; a name of the metrics.
     pub reason: Option<&'static str>,
+}
+
+/// One attempt to reach a target.
+#[derive(Clone, Copy, Debug)]
+pub struct Try {
+    /// The target's address.
+    pub address: SocketAddr,
+    /// When it was tried, in microseconds since 1970.
+    pub started_us: u64,
+    /// The status of its answer, or why there was none (a name of the metrics).
+    pub result: Result<u16, &'static str>,
 }

@@ -1,7 +1,7 @@
 //! What a plugin is: phases, what a phase may see and change, what it may decide.
 //!
 //! Owns: the contract between a plugin and the planes that run it ([`Definition`], [`Plugin`]),
-//! the view of one request that a plugin gets ([`Exchange`]), its answers ([`Answer`]). Must not
+//! the views of one request that a plugin gets ([`Exchange`], [`Answered`]), its answers ([`Answer`]). Must not
 //! know: any plugin, a store, sockets, threads. A plugin that counts, calls out or looks somebody
 //! up does so through what it is handed.
 #![forbid(unsafe_code)]
@@ -19,5 +19,7 @@ pub use body::{BodyError, RequestBody, ResponseBody};
 pub use catalogue::{Listing, PluginCatalogue};
 pub use definition::{BuildError, Definition, Instance, Registry, Scope};
 pub use directory::{Credential, CredentialKind, Directory};
-pub use exchange::{Client, Exchange, Identity, Outcome, Timing};
+pub use exchange::{
+    Answered, Captures, Client, Exchange, Identity, Notes, Onward, Outcome, Timing, Try,
+};
 pub use phase::{Access, Phases, Plugin, Verdict};

@@ -14,7 +14,7 @@ use http1::ResponseHead;
 
 use crate::answer::Answer;
 use crate::body::ResponseBody;
-use crate::exchange::{Exchange, Outcome};
+use crate::exchange::{Answered, Exchange, Outcome};
 
 /// Which phases a plugin takes part in. What nobody takes part in costs a request nothing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -44,8 +44,8 @@ pub enum Verdict {
 pub enum Access<'a> {
     /// Decided without waiting, and without an allocation.
     Now(Verdict),
-    /// Decided when this is done. It runs on the request's own thread and is dropped when the
-    /// client goes away.
+    /// Decided when this is done. It runs on the request's own thread, must bound its own time, and
+    /// may be dropped unfinished.
     Later(Pin<Box<dyn Future<Output = Verdict> + 'a>>),
 }
 
@@ -87,19 +87,19 @@ pub trait Plugin: Any + fmt::Debug + Send + Sync {
     }
 
     /// With the head of the answer (an upstream's or our own), before anything of it is sent.
-    fn header_filter(&self, exchange: &mut Exchange<'_>, head: &mut ResponseHead) {
+    fn header_filter(&self, exchange: &mut Answered<'_>, head: &mut ResponseHead) {
         let _ = (exchange, head);
     }
 
-    /// With each piece of the answer's body. A plugin that changes its length has removed
-    /// `Content-Length` in [`Plugin::header_filter`].
-    fn body_filter(&self, exchange: &mut Exchange<'_>, body: &mut ResponseBody<'_>) {
+    /// With each piece of the answer's body, where it has one. A plugin that changes its length has
+    /// said so in [`Plugin::header_filter`] by [`ResponseBody::changes_length`].
+    fn body_filter(&self, exchange: &mut Answered<'_>, body: &mut ResponseBody<'_>) {
         let _ = (exchange, body);
     }
 
     /// After the answer has been sent, or given up. Must not wait: what takes time is put into a
     /// bounded queue of the plugin's own.
-    fn log(&self, exchange: &Exchange<'_>, outcome: &Outcome<'_>) {
+    fn log(&self, exchange: &mut Answered<'_>, outcome: &Outcome<'_>) {
         let _ = (exchange, outcome);
     }
 }

@@ -1,5 +1,7 @@
 //! Answers of the gateway's own, in the format that the client takes.
 
+use std::borrow::Cow;
+
 use http1::{Name, RequestHead, list};
 
 use crate::failure::{Failure, Teller};
@@ -11,6 +13,8 @@ pub(crate) enum Format {
     Plain,
     Html,
     Xml,
+    /// A body whose type only its maker knows.
+    Untyped,
     /// No body: the message is in the trailers that gRPC clients read.
     Grpc,
 }
@@ -34,7 +38,7 @@ impl Format {
     }
 
     /// The format of an answer of Kong's error pages.
-    fn of_server_error(request: &RequestHead, default: &str) -> Format {
+    pub(crate) fn of_server_error(request: &RequestHead, default: &str) -> Format {
         if is_grpc_call(request) {
             return Format::Grpc;
         }
@@ -77,12 +81,13 @@ impl Format {
             Format::Plain => Some("text/plain; charset=utf-8"),
             Format::Html => Some("text/html; charset=utf-8"),
             Format::Xml => Some("application/xml; charset=utf-8"),
-            Format::Grpc => None,
+            Format::Untyped | Format::Grpc => None,
         }
     }
 
-    /// Appends the body. `message` is text of ours, which needs no escaping.
+    /// Appends the body.
     pub(crate) fn write_body(self, message: &str, request_id: &str, out: &mut Vec<u8>) {
+        let message = &*self.escape(message);
         let parts: &[&str] = match self {
             Format::Json => {
                 &["{\n  \"message\":\"", message, "\",\n  \"request_id\":\"", request_id, "\"\n}"]
@@ -103,11 +108,39 @@ impl Format {
                 request_id,
                 "</requestid>\n</error>\n",
             ],
-            Format::Grpc => &[],
+            Format::Untyped | Format::Grpc => &[],
         };
         for part in parts {
             out.extend_from_slice(part.as_bytes());
         }
+    }
+}
+
+impl Format {
+    /// What a message is within a body: it may come from a configuration.
+    fn escape(self, message: &str) -> Cow<'_, str> {
+        let special: &[char] = match self {
+            Format::Json => &['"', '\\'],
+            Format::Html | Format::Xml => &['<', '>', '&'],
+            Format::Plain | Format::Untyped | Format::Grpc => return message.into(),
+        };
+        if !message.contains(|c: char| special.contains(&c) || c.is_control()) {
+            return message.into();
+        }
+        let mut escaped = String::with_capacity(message.len() + 16);
+        for character in message.chars() {
+            match character {
+                '<' if self != Format::Json => escaped.push_str("&lt;"),
+                '>' if self != Format::Json => escaped.push_str("&gt;"),
+                '&' if self != Format::Json => escaped.push_str("&amp;"),
+                '"' | '\\' if self == Format::Json => escaped.extend(['\\', character]),
+                '\0'..='\u{1f}' if self == Format::Json => {
+                    escaped.push_str(&format!("\\u{:04x}", u32::from(character)));
+                }
+                other => escaped.push(other),
+            }
+        }
+        escaped.into()
     }
 }
 

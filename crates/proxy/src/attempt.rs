@@ -78,7 +78,7 @@ impl Attempt<'_> {
         body: &mut B,
         answer: &mut A,
         response: &mut ResponseHead,
-        prepare: impl FnOnce(&mut ResponseHead),
+        prepare: impl FnOnce(&mut ResponseHead) -> Result<(), Failure>,
     ) -> Result<Afterwards, Failure> {
         let mut incoming = Incoming::default();
         let result = {
@@ -98,7 +98,7 @@ impl Attempt<'_> {
         body: &mut B,
         answer: &mut A,
         response: &mut ResponseHead,
-        prepare: impl FnOnce(&mut ResponseHead),
+        prepare: impl FnOnce(&mut ResponseHead) -> Result<(), Failure>,
     ) -> Result<Afterwards, Failure> {
         let mut incoming = Incoming::default();
         self.write([self.head]).await?;
@@ -116,13 +116,14 @@ impl Attempt<'_> {
         body: &mut B,
         answer: &mut A,
         response: &mut ResponseHead,
-        prepare: impl FnOnce(&mut ResponseHead),
+        prepare: impl FnOnce(&mut ResponseHead) -> Result<(), Failure>,
     ) -> Result<Afterwards, Failure> {
         self.receive_head(progress, incoming, answer, response).await?;
         let switched = response.status() == 101;
-        prepare(response);
+        let framing = response.framing();
+        prepare(response)?;
         if !switched {
-            return self.pass_on(progress, incoming, answer, response).await;
+            return self.pass_on(progress, incoming, answer, response, framing).await;
         }
         body.tunnel();
         answer.begin(response);
@@ -227,7 +228,7 @@ impl Attempt<'_> {
         incoming: &mut Incoming,
         answer: &mut A,
         response: &mut ResponseHead,
-        prepare: impl FnOnce(&mut ResponseHead),
+        prepare: impl FnOnce(&mut ResponseHead) -> Result<(), Failure>,
     ) -> Result<Afterwards, Failure> {
         self.receive_head(progress, incoming, answer, response).await?;
         if response.status() == 101 {
@@ -237,8 +238,9 @@ impl Attempt<'_> {
         if !progress.sent.get() {
             answer.close_after();
         }
-        prepare(response);
-        self.pass_on(progress, incoming, answer, response).await
+        let framing = response.framing();
+        prepare(response)?;
+        self.pass_on(progress, incoming, answer, response, framing).await
     }
 
     /// Receives the head of the answer; interim ones are passed on.
@@ -284,18 +286,22 @@ impl Attempt<'_> {
         }
     }
 
-    /// Sends the answer to the client as it comes.
+    /// Sends the answer to the client as it comes. `framing` is the upstream's; the head may have got another.
     async fn pass_on<A: Answer>(
         &self,
         progress: &Progress,
         incoming: &mut Incoming,
         answer: &mut A,
         response: &ResponseHead,
+        framing: Framing,
     ) -> Result<Afterwards, Failure> {
         answer.begin(response);
         let trailers = takes_trailers(self.request);
-        self.pass_on_body(progress, incoming, answer, response.framing(), trailers).await?;
-        let clean = incoming.raw().is_empty() && progress.sent.get() && response.keeps_connection();
+        self.pass_on_body(progress, incoming, answer, framing, trailers).await?;
+        let clean = incoming.raw().is_empty()
+            && progress.sent.get()
+            && framing != Framing::UntilClose
+            && response.keeps_connection();
         Ok(if clean { Afterwards::Reusable } else { Afterwards::Spent })
     }
 

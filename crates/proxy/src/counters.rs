@@ -1,8 +1,16 @@
 //! What a traffic thread counts. Only that thread writes, so no two processors ever fight for a line.
 
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+};
 
 use telemetry::metrics::{Kind, Text};
+
+use crate::failure::Failure;
 
 /// The counters of one traffic thread.
 #[derive(Debug, Default)]
@@ -17,6 +25,8 @@ pub(crate) struct Counters {
     upstream_reuses: AtomicU64,
     retries: AtomicU64,
     log_lines_lost: AtomicU64,
+    /// Requests in which a plugin failed, by its name.
+    plugin_failures: Mutex<BTreeMap<Arc<str>, u64>>,
 }
 
 /// Adds where only one thread writes: a plain addition, without the lock of an atomic one.
@@ -55,6 +65,14 @@ impl Counters {
         add(&self.retries, 1);
     }
 
+    /// Counts a failure, if it is a plugin's.
+    pub(crate) fn failed(&self, failure: &Failure) {
+        if let Failure::Plugin { name, .. } = failure {
+            let mut failures = self.plugin_failures.lock().unwrap_or_else(PoisonError::into_inner);
+            *failures.entry(name.clone()).or_default() += 1;
+        }
+    }
+
     pub(crate) fn log_lines_lost(&self, lines: u64) {
         add(&self.log_lines_lost, lines);
     }
@@ -63,7 +81,7 @@ impl Counters {
 /// What all traffic threads did so far. Clones read the same counters.
 #[derive(Debug, Clone)]
 pub struct Traffic {
-    threads: Vec<std::sync::Arc<Counters>>,
+    threads: Vec<Arc<Counters>>,
 }
 
 /// Sums over all traffic threads.
@@ -78,7 +96,7 @@ pub struct Totals {
 }
 
 impl Traffic {
-    pub(crate) fn new(threads: Vec<std::sync::Arc<Counters>>) -> Traffic {
+    pub(crate) fn new(threads: Vec<Arc<Counters>>) -> Traffic {
         Traffic { threads }
     }
 
@@ -101,7 +119,7 @@ impl Traffic {
 }
 
 /// Renders the sums over all threads: Kong's names where Kong has the metric.
-pub(crate) fn render(threads: &[std::sync::Arc<Counters>], text: &mut Text) {
+pub(crate) fn render(threads: &[Arc<Counters>], text: &mut Text) {
     let sum = |counter: fn(&Counters) -> &AtomicU64| -> u64 {
         threads.iter().map(|thread| counter(thread).load(Relaxed)).fold(0, u64::wrapping_add)
     };
@@ -138,6 +156,20 @@ pub(crate) fn render(threads: &[std::sync::Arc<Counters>], text: &mut Text) {
             sum(|c| &c.log_lines_lost),
         ),
     ];
+    let mut failures: BTreeMap<Arc<str>, u64> = BTreeMap::new();
+    for thread in threads {
+        let counted = thread.plugin_failures.lock().unwrap_or_else(PoisonError::into_inner);
+        for (name, number) in &*counted {
+            *failures.entry(name.clone()).or_default() += number;
+        }
+    }
+    if !failures.is_empty() {
+        let name = "weir_plugin_failures_total";
+        text.family(name, Kind::Counter, "Requests in which a plugin failed");
+        for (plugin, number) in &failures {
+            text.whole(name, &[("plugin", plugin)], *number);
+        }
+    }
     for (name, help, number) in counters {
         text.family(name, Kind::Counter, help);
         text.whole(name, &[], number);

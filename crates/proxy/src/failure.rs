@@ -1,10 +1,11 @@
 //! What can go wrong with a request: one vocabulary, one function to the client's answer, one to the metric.
 
-use std::{io, time::Duration};
+use std::{io, sync::Arc, time::Duration};
 
 use http1::{BodyError, FramingError, HeadError, ResponseError, ScanError};
 use router::path::BadPath;
 use upstream::ConnectError;
+use uuid::Uuid;
 
 /// Why a request was not answered by its upstream.
 #[derive(Debug, thiserror::Error)]
@@ -39,6 +40,16 @@ pub enum Failure {
     /// The route has no service.
     #[error("the route has no service")]
     NoService,
+    /// A plugin failed, or there is one that cannot run.
+    #[error("plugin {name} ({id}) failed: {cause}")]
+    Plugin {
+        /// The plugin's name.
+        name: Arc<str>,
+        /// The instance.
+        id: Uuid,
+        /// What went wrong.
+        cause: String,
+    },
     /// The upstream has no target that may be used.
     #[error("no target of {upstream} may be used")]
     NoPeer {
@@ -121,7 +132,7 @@ impl Failure {
             | F::ClientTimeout(_)
             | F::ClientBody(_) => Fault::Client,
             F::BodyTooLarge(_) | F::ClientGone | F::NoRoute => Fault::Client,
-            F::NoService | F::NoPeer { .. } | F::Secure(_) => Fault::Gateway,
+            F::NoService | F::Plugin { .. } | F::NoPeer { .. } | F::Secure(_) => Fault::Gateway,
             F::Unresolved(_) | F::Connect(_) | F::WriteTimeout(_) | F::ReadTimeout(_) => {
                 Fault::Upstream
             }
@@ -160,7 +171,7 @@ impl Failure {
             F::ClientGone => 499,
             F::NoRoute => 404,
             F::NoService | F::NoPeer { .. } | F::Unresolved(_) => 503,
-            F::Secure(_) => 500,
+            F::Secure(_) | F::Plugin { .. } => 500,
             F::Connect(ConnectError::Timeout { .. }) | F::WriteTimeout(_) | F::ReadTimeout(_) => {
                 504
             }
@@ -191,6 +202,7 @@ impl Failure {
             F::NoRoute | F::NoService | F::NoPeer { retry: false, .. } | F::Unresolved(_) => {
                 Teller::Core
             }
+            F::Plugin { .. } => Teller::Core,
             _ => Teller::Server,
         }
     }
@@ -207,6 +219,7 @@ impl Failure {
             F::ClientGone => "client_closed",
             F::NoRoute => "no_route",
             F::NoService => "no_service",
+            F::Plugin { .. } => "plugin_failed",
             F::NoPeer { .. } => "no_peer",
             F::Unresolved(_) => "name_resolution",
             F::Connect(ConnectError::Timeout { .. }) => "connect_timeout",
@@ -225,14 +238,34 @@ impl Failure {
 pub(crate) fn status_message(status: u16) -> &'static str {
     match status {
         400 => "Bad request",
+        401 => "Unauthorized",
+        402 => "Payment required",
+        403 => "Forbidden",
         404 => "Not found",
         405 => "Method not allowed",
+        406 => "Not acceptable",
+        407 => "Proxy authentication required",
         408 => "Request timeout",
+        409 => "Conflict",
+        410 => "Gone",
         411 => "Length required",
         412 => "Precondition failed",
         413 => "Payload too large",
         414 => "URI too long",
+        415 => "Unsupported media type",
+        416 => "Range not satisfiable",
         417 => "Expectation failed",
+        418 => "I'm a teapot",
+        421 => "Misdirected request",
+        422 => "Unprocessable entity",
+        423 => "Locked",
+        424 => "Failed dependency",
+        425 => "Too early",
+        426 => "Upgrade required",
+        428 => "Precondition required",
+        429 => "Too many requests",
+        431 => "Request header fields too large",
+        451 => "Unavailable for legal reasons",
         494 => "Request header or cookie too large",
         501 => "Not implemented",
         502 => "An invalid response was received from the upstream server",

@@ -10,6 +10,7 @@ use std::{
 
 use balancer::{Affinity, Inputs, Lease, NoPeer, Outcome, PeerId, Pick, Source};
 use http1::{Framing, RequestHead, ResponseHead};
+use plugin::Identity;
 use smallvec::SmallVec;
 use snapshot::{ServiceEntry, Snapshot};
 use upstream::{ConnectError, Key, Pooled, Secured, connect};
@@ -32,7 +33,7 @@ pub(crate) struct Call<'a> {
     pub(crate) request: &'a RequestHead,
     /// Path and query to ask for, escaped.
     pub(crate) target: &'a [u8],
-    /// The client's Host field, where it is to be passed on.
+    /// The Host field to send, where it is not the target's: the client's, or a plugin's.
     pub(crate) preserved_host: Option<&'a [u8]>,
     pub(crate) forwarding: Forwarding<'a>,
     pub(crate) inputs: &'a dyn Inputs,
@@ -54,7 +55,7 @@ impl Call<'_> {
         answer: &mut A,
         response: &mut ResponseHead,
         record: &mut Record<'_>,
-        mut prepare: impl FnMut(&mut ResponseHead, &Record<'_>, Option<&str>),
+        mut prepare: impl FnMut(&mut ResponseHead, &Record<'_>, Option<&str>) -> Result<(), Failure>,
     ) -> Result<(), Failure> {
         let upstream = &self.service.upstream;
         let affinity = upstream.affinity(self.inputs);
@@ -137,7 +138,7 @@ impl Call<'_> {
         answer: &mut A,
         response: &mut ResponseHead,
         record: &mut Record<'_>,
-        prepare: &mut impl FnMut(&mut ResponseHead, &Record<'_>, Option<&str>),
+        prepare: &mut impl FnMut(&mut ResponseHead, &Record<'_>, Option<&str>) -> Result<(), Failure>,
     ) -> Result<(), (Failure, bool)> {
         let host = self.host(lease);
         let secured = self.secured(&host, lease.address()).map_err(|failure| (failure, true))?;
@@ -178,7 +179,7 @@ impl Call<'_> {
             let prepare = |response: &mut ResponseHead| {
                 record.answered(progress.answered.get(), response.status());
                 let cookie = self.service.upstream.set_cookie(affinity, lease);
-                prepare(response, record, cookie.as_deref());
+                prepare(response, record, cookie.as_deref())
             };
             let result = if self.websocket {
                 attempt.run_upgrade(&progress, body, answer, response, prepare).await
@@ -308,12 +309,14 @@ pub(crate) struct Ties<'a> {
     /// The normalised path.
     pub(crate) path: &'a [u8],
     pub(crate) captures: &'a dyn Fn(&str) -> Option<Vec<u8>>,
+    /// Who the client turned out to be.
+    pub(crate) identity: &'a Identity,
 }
 
 impl Inputs for Ties<'_> {
     fn consumer(&self) -> Option<Cow<'_, str>> {
-        // Authentication plugins will say.
-        None
+        let consumer = self.identity.consumer.as_ref().map(|consumer| consumer.id);
+        consumer.or(self.identity.credential).map(|id| id.to_string().into())
     }
 
     fn client_ip(&self) -> IpAddr {

@@ -1,11 +1,16 @@
 //! Sending an answer of the gateway's own.
 
-use http1::{Framing, Name, RequestHead, ResponseHead};
+use std::{borrow::Cow, cell::RefCell};
+
+use bytes::Bytes;
+use http1::{Fields, Framing, Name, RequestHead, ResponseHead};
 
 use crate::{
     answer::{Format, grpc_status},
     downstream::Answer,
     failure::Failure,
+    filtered::Filtered,
+    phases::{Phases, set_all},
     record::Record,
     response_head::add_via,
     thread::{RequestId, Thread},
@@ -15,18 +20,35 @@ use crate::{
 #[derive(Debug)]
 pub(crate) struct Reply {
     pub(crate) status: u16,
-    /// What the body says; empty for no body.
-    pub(crate) message: &'static str,
+    pub(crate) content: Content,
     pub(crate) format: Format,
     pub(crate) fields: Vec<(Name, Vec<u8>)>,
+    /// Fields in place of those of the same names.
+    pub(crate) set: Fields,
     /// The status for gRPC clients where it does not follow from the other.
     pub(crate) grpc_status: Option<u16>,
+}
+
+/// What the body of an answer is made from.
+#[derive(Debug)]
+pub(crate) enum Content {
+    /// What it says; empty for no body.
+    Message(Cow<'static, str>),
+    /// All of it.
+    Whole(Bytes),
 }
 
 impl Reply {
     /// An answer that says something.
     pub(crate) fn message(status: u16, message: &'static str, format: Format) -> Reply {
-        Reply { status, message, format, fields: Vec::new(), grpc_status: None }
+        Reply {
+            status,
+            content: Content::Message(message.into()),
+            format,
+            fields: Vec::new(),
+            set: Fields::default(),
+            grpc_status: None,
+        }
     }
 
     /// An answer without a body.
@@ -48,7 +70,8 @@ impl Reply {
     }
 }
 
-/// Sends an answer with the fields that those of the gateway have.
+/// Sends an answer with the fields that those of the gateway have, through the plugins of the request.
+#[expect(clippy::too_many_arguments, reason = "the parts of one request, which are borrowed apart")]
 pub(crate) async fn send<A: Answer>(
     thread: &Thread,
     request: &RequestHead,
@@ -57,12 +80,22 @@ pub(crate) async fn send<A: Answer>(
     reply: &Reply,
     answer: &mut A,
     record: &mut Record<'_>,
+    phases: &RefCell<Phases<'_>>,
 ) -> Result<(), Failure> {
     let options = &*thread.options;
     let mut body = Vec::new();
-    if !reply.message.is_empty() {
-        reply.format.write_body(reply.message, id.as_str(), &mut body);
-    }
+    let message = match &reply.content {
+        Content::Message(message) => {
+            if !message.is_empty() {
+                reply.format.write_body(message, id.as_str(), &mut body);
+            }
+            message
+        }
+        Content::Whole(bytes) => {
+            body.extend_from_slice(bytes);
+            ""
+        }
+    };
     response.begin(reply.status, request.version());
     let fields = &mut response.fields;
     fields.push_known(Name::Date, &thread.date());
@@ -73,15 +106,30 @@ pub(crate) async fn send<A: Answer>(
                 fields.push_known(Name::ContentType, b"application/grpc");
             }
             fields.push(b"grpc-status", status.to_string().as_bytes());
-            fields.push(b"grpc-message", reply.message.as_bytes());
+            fields.push(b"grpc-message", message.as_bytes());
         }
         _ if body.is_empty() => {}
-        format => fields
-            .push_known(Name::ContentType, format.content_type().unwrap_or_default().as_bytes()),
+        format => {
+            if let Some(kind) = format.content_type() {
+                fields.push_known(Name::ContentType, kind.as_bytes());
+            }
+        }
     }
     for (name, value) in &reply.fields {
         fields.push_known(*name, value);
     }
+    set_all(fields, &reply.set);
+    // The length is known before plugins see the head, so that one that changes it can say so.
+    let to_head = request.received_method() == b"HEAD";
+    if to_head {
+        fields.push_number(Name::ContentLength, body.len() as u64);
+        body.clear();
+    } else if reply.status != 204 {
+        response.set_framing(Framing::Length(body.len() as u64));
+    }
+    record.status = reply.status;
+    phases.borrow_mut().header_filter(request, id, record, response)?;
+    let fields = &mut response.fields;
     if options.headers.server {
         fields.push_known(Name::Server, options.product.as_bytes());
     }
@@ -104,14 +152,7 @@ pub(crate) async fn send<A: Answer>(
     if options.headers.request_id {
         response.fields.push_known(Name::XKongRequestId, id.as_str().as_bytes());
     }
-    let to_head = request.method() == b"HEAD";
-    if to_head {
-        response.fields.push_number(Name::ContentLength, body.len() as u64);
-        body.clear();
-    } else {
-        response.set_framing(Framing::Length(body.len() as u64));
-    }
-    record.status = reply.status;
+    let mut answer = Filtered::new(answer, phases, request, id);
     answer.begin(response);
     answer.send(&body, true, &[]).await
 }

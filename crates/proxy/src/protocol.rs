@@ -48,7 +48,7 @@ fn upgrade(request: &RequestHead, message: &'static str, to: &[u8]) -> Reply {
 }
 
 /// Whether the client came by TLS, to us or to a trusted proxy in front.
-fn is_secure(request: &RequestHead, origin: &Origin) -> bool {
+pub(crate) fn is_secure(request: &RequestHead, origin: &Origin) -> bool {
     match request.fields.get(Name::XForwardedProto) {
         Some(scheme) if origin.trusted => scheme == b"https",
         _ => origin.tls,
@@ -79,7 +79,11 @@ mod tests {
     use model::Route;
 
     use super::check;
-    use crate::{answer::Format, own_answer::Reply, request::Origin};
+    use crate::{
+        answer::Format,
+        own_answer::{Content, Reply},
+        request::Origin,
+    };
 
     struct Case {
         protocols: &'static [&'static str],
@@ -118,8 +122,22 @@ mod tests {
         check(
             &route,
             &request,
-            &Origin { peer, local: peer, trusted: case.trusted, tls: case.tls, sni: None },
+            &Origin {
+                peer,
+                local: peer,
+                trusted: case.trusted,
+                tls: case.tls,
+                http2: false,
+                sni: None,
+            },
         )
+    }
+
+    fn message(reply: &Reply) -> &str {
+        match &reply.content {
+            Content::Message(message) => message,
+            Content::Whole(_) => "",
+        }
     }
 
     fn location(case: Case) -> String {
@@ -131,7 +149,7 @@ mod tests {
     fn https_routes_ask_plain_requests_to_upgrade() {
         let reply = answer(CASE).unwrap();
         assert_eq!(
-            (reply.status, reply.message, reply.format),
+            (reply.status, message(&reply), reply.format),
             (426, "Please use HTTPS protocol", Format::Json)
         );
         assert_eq!(reply.fields[1], (Name::Upgrade, b"TLS/1.2, HTTP/1.1".to_vec()));

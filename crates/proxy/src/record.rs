@@ -22,6 +22,8 @@ pub(crate) struct Record<'s> {
     pub(crate) failure: Option<&'static str>,
     /// Bytes received from upstreams.
     pub(crate) upstream_received: u64,
+    /// Bytes of the request as received; counted only where a plugin may ask.
+    pub(crate) request_bytes: u64,
 }
 
 /// One attempt to reach a target.
@@ -47,6 +49,7 @@ impl<'s> Record<'s> {
             status: 0,
             failure: None,
             upstream_received: 0,
+            request_bytes: 0,
         }
     }
 
@@ -74,6 +77,29 @@ impl<'s> Record<'s> {
         milliseconds(first.begun, until)
     }
 
+    /// As [`Record::proxy_latency`], in microseconds.
+    pub(crate) fn proxy_us(&self) -> u64 {
+        let until = self.tries.first().map_or_else(Instant::now, |first| first.begun);
+        microseconds(self.begun, until)
+    }
+
+    /// As [`Record::upstream_latency`], in microseconds.
+    pub(crate) fn upstream_us(&self) -> u64 {
+        let Some(first) = self.tries.first() else { return 0 };
+        let until = self.tries.last().and_then(|last| last.answered).unwrap_or_else(Instant::now);
+        microseconds(first.begun, until)
+    }
+
+    /// As [`Record::total_latency`], in microseconds.
+    pub(crate) fn total_us(&self) -> u64 {
+        microseconds(self.begun, Instant::now())
+    }
+
+    /// Whether the client got the upstream's answer.
+    pub(crate) fn from_upstream(&self) -> bool {
+        self.failure.is_none() && self.tries.last().is_some_and(|last| last.status.is_some())
+    }
+
     /// Milliseconds from the request's head until now.
     pub(crate) fn total_latency(&self) -> u64 {
         milliseconds(self.begun, Instant::now())
@@ -84,8 +110,21 @@ impl Try {
     pub(crate) fn new(address: SocketAddr, begun: Instant) -> Try {
         Try { address, begun, answered: None, status: None, failure: None }
     }
+
+    /// The attempt as plugins are told of it, of a request that began at `started_us`.
+    pub(crate) fn told(&self, record: &Record<'_>, started_us: u64) -> plugin::Try {
+        plugin::Try {
+            address: self.address,
+            started_us: started_us + microseconds(record.begun, self.begun),
+            result: self.status.ok_or(self.failure.unwrap_or("none")),
+        }
+    }
 }
 
 fn milliseconds(from: Instant, until: Instant) -> u64 {
     u64::try_from(until.saturating_duration_since(from).as_millis()).unwrap_or(u64::MAX)
+}
+
+fn microseconds(from: Instant, until: Instant) -> u64 {
+    u64::try_from(until.saturating_duration_since(from).as_micros()).unwrap_or(u64::MAX)
 }

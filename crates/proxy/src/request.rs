@@ -3,22 +3,26 @@
 //! ```text
 //! rewrite → route → protocol checks → access → body → balance → forward (retry) → header_filter → body_filter → log
 //! ```
-//! Plugins will join where a phase has their name. Every request takes this way, whatever protocol it came by; what
+//! Plugins join where a phase has their name (`phases.rs`). Every request takes this way, whatever protocol it came by; what
 //! goes wrong on it is a [`Failure`], which is answered in one place.
 
-use std::{net::SocketAddr, ops::ControlFlow, time::Instant};
+use std::{cell::RefCell, net::SocketAddr, ops::ControlFlow, time::Instant};
 
-use http1::{Field, Fields, Name, RequestHead, ResponseHead, list};
-use router::{Headers, Scheme, path};
+use http1::{Field, Fields, Framing, Name, RequestHead, ResponseHead, list};
+use plugin::{Captures, Client};
+use router::{Headers, Match, Scheme, path};
 use snapshot::{RouteEntry, ServiceEntry, Snapshot};
 
 use crate::{
     downstream::{Answer, Body},
     failure::{Failure, Fault},
+    filtered::Filtered,
     forward::{Call, Ties},
+    held_body::{Held, Lent, give_leave},
     log_line::{Line, Named},
     own_answer::{self, Reply},
-    protocol,
+    phases::{Entering, Phases},
+    plugin_answer, protocol,
     record::Record,
     response_head::{self, Additions},
     thread::{Scratch, Thread},
@@ -37,6 +41,8 @@ pub(crate) struct Origin {
     pub(crate) trusted: bool,
     /// Whether the connection is by TLS.
     pub(crate) tls: bool,
+    /// Whether HTTP/2 may be spoken.
+    pub(crate) http2: bool,
     /// The name of the TLS handshake.
     pub(crate) sni: Option<Box<str>>,
 }
@@ -65,11 +71,17 @@ pub(crate) async fn serve<B: Body, A: Answer>(
 ) {
     let snapshot = thread.snapshot();
     let mut record = Record::new(Instant::now(), origin.peer);
-    let result = proxy(thread, &snapshot, origin, timers, scratch, body, answer, &mut record).await;
+    let phases = RefCell::new(Phases::default());
+    phases.borrow_mut().begin(thread, &snapshot, origin.peer);
+    let mut body = Held::new(body);
+    let result =
+        proxy(thread, &snapshot, origin, timers, scratch, &mut body, answer, &mut record, &phases)
+            .await;
     if let Err(failure) = result {
-        refuse(thread, scratch, &failure, answer, &mut record).await;
+        refuse(thread, scratch, &failure, answer, &mut record, &phases).await;
     }
-    log(thread, scratch, true, answer, &record);
+    record.request_bytes += body.received();
+    log(thread, scratch, true, answer, &record, &phases);
 }
 
 /// Answers a request that could not be read, and logs it.
@@ -80,9 +92,12 @@ pub(crate) async fn serve_unreadable<A: Answer>(
     failure: &Failure,
     answer: &mut A,
 ) {
+    let snapshot = thread.snapshot();
     let mut record = Record::new(Instant::now(), origin.peer);
-    refuse(thread, scratch, failure, answer, &mut record).await;
-    log(thread, scratch, false, answer, &record);
+    let phases = RefCell::new(Phases::default());
+    phases.borrow_mut().begin(thread, &snapshot, origin.peer);
+    refuse(thread, scratch, failure, answer, &mut record, &phases).await;
+    log(thread, scratch, false, answer, &record, &phases);
 }
 
 #[expect(clippy::too_many_arguments, reason = "the parts of one request, which are borrowed apart")]
@@ -92,21 +107,33 @@ async fn proxy<'s, B: Body, A: Answer>(
     origin: &Origin,
     timers: &Timers,
     scratch: &mut Scratch,
-    body: &mut B,
+    body: &mut Held<'_, B>,
     answer: &mut A,
     record: &mut Record<'s>,
+    phases: &RefCell<Phases<'s>>,
 ) -> Result<(), Failure> {
     let Scratch { request, response, to_upstream, id, .. } = scratch;
     let options = &*thread.options;
 
     // Rewrite: plugins of the whole gateway see the request before it has a route.
+    let mut awaits_leave = request.expects_continue().then(|| request.version());
+    if phases.borrow().takes_part() {
+        record.request_bytes = head_length(request);
+        let mut lent = Lent { body, answer, awaits_leave, failure: None };
+        let answered = phases.borrow_mut().rewrite(request, &mut lent, id)?;
+        if let Some(answered) = answered {
+            let reply = plugin_answer::reply(answered, request, &options.error_default_type);
+            return own_answer::send(thread, request, response, id, &reply, answer, record, phases)
+                .await;
+        }
+    }
 
     // Route.
     if matches!(request.method(), b"TRACE" | b"CONNECT") {
         return Err(Failure::Method);
     }
     path::check(request.path())?;
-    let normal = path::normalise(request.path());
+    let mut normal = path::normalise(request.path());
     let client = if origin.trusted {
         options.trust.client(origin.peer, &request.fields)
     } else {
@@ -126,26 +153,77 @@ async fn proxy<'s, B: Body, A: Answer>(
         source: Some(client),
         destination: Some(origin.local),
     });
-    let found = found.ok_or(Failure::NoRoute)?;
-    let entry: &RouteEntry = found.payload;
+    let mut found = Some(found.ok_or(Failure::NoRoute)?);
+    let Some(Match { payload, prefix: matched, .. }) = found else {
+        return Err(Failure::NoRoute);
+    };
+    let entry: &RouteEntry = payload;
     record.client = client;
     record.route = Some(entry);
 
     // Protocol checks: what the route's `protocols` ask of a request that it matched.
     if let Some(reply) = protocol::check(&entry.route, request, origin) {
-        own_answer::send(thread, request, response, id, &reply, answer, record).await?;
+        own_answer::send(thread, request, response, id, &reply, answer, record, phases).await?;
         return Ok(());
     }
+    let base = entry.service.as_deref().and_then(|entry| entry.service.path.as_deref());
+    let mut target = target(entry, base, matched, &normal);
 
     // Access: plugins of route, service and consumer may answer, or change the request.
+    let mut captured = None;
+    if Phases::concern(snapshot, entry) {
+        if record.request_bytes == 0 {
+            record.request_bytes = head_length(request);
+        }
+        // What was found in the request is kept apart from it, since plugins may change it.
+        let captures = captures(found.as_ref());
+        let kept = normal.into_owned();
+        let entering = Entering {
+            client: Client {
+                peer: origin.peer,
+                address: client.ip(),
+                port: client.port(),
+                secure: protocol::is_secure(request, origin),
+                tls: origin.tls,
+            },
+            route: entry,
+            captures: &captures,
+            path: target,
+            id,
+        };
+        let mut lent = Lent { body, answer, awaits_leave, failure: None };
+        // No other phase of this request can run before this one has ended.
+        let answered =
+            phases.borrow_mut().access(thread, snapshot, request, &mut lent, entering).await;
+        awaits_leave = lent.awaits_leave;
+        if let Some(failure) = lent.failure {
+            return Err(failure);
+        }
+        if let Some(answered) = answered? {
+            if awaits_leave.is_some() {
+                answer.close_after();
+            }
+            let reply = plugin_answer::reply(answered, request, &options.error_default_type);
+            return own_answer::send(thread, request, response, id, &reply, answer, record, phases)
+                .await;
+        }
+        if body.is_replaced() {
+            request.set_framing(Framing::Length(body.data().len() as u64));
+        }
+        target = phases.borrow().onward().path.clone();
+        captured = Some(captures);
+        found = None;
+        normal = kept.into();
+    }
+    if let Some(query) = request.query() {
+        target.push(b'?');
+        target.extend_from_slice(query);
+    }
 
     let service = entry.service.as_deref().ok_or(Failure::NoService)?;
 
     // Body: what is small is received whole, so that it can be sent again.
-    if request.expects_continue() && body.data().is_empty() {
-        response.begin(100, request.version());
-        answer.interim(response).await?;
-    }
+    give_leave(answer, body, &mut awaits_leave).await?;
     if entry.route.request_buffering {
         while !body.is_complete() && body.data().len() < BUFFERED {
             body.fill().await?;
@@ -153,14 +231,15 @@ async fn proxy<'s, B: Body, A: Answer>(
     }
 
     // Balance and forward; the answer is on its way to the client when this returns.
-    let prefix = found.prefix.filter(|prefix| entry.route.strip_path && *prefix > 1);
+    let prefix = matched.filter(|prefix| entry.route.strip_path && *prefix > 1);
     let prefix = prefix.and_then(|prefix| normal.get(..prefix));
-    let target =
-        target(entry, service.service.path.as_deref(), found.prefix, &normal, request.query());
-    let captures = |name: &str| {
-        let captures = found.captures()?;
-        let by_number = name.parse().ok().and_then(|number: usize| captures.get(number));
-        by_number.or_else(|| captures.named(name)).map(<[u8]>::to_vec)
+    let captured = |name: &str| match &captured {
+        Some(captured) => captured.get(name).map(<[u8]>::to_vec),
+        None => captures(found.as_ref()).get(name).map(<[u8]>::to_vec),
+    };
+    let (host, identity) = {
+        let phases = phases.borrow();
+        (phases.onward().host.clone(), phases.identity().clone())
     };
     let call = Call {
         thread,
@@ -168,10 +247,10 @@ async fn proxy<'s, B: Body, A: Answer>(
         service,
         request,
         target: &target,
-        preserved_host: if entry.route.preserve_host {
-            request.fields.get(Name::Host)
-        } else {
-            None
+        preserved_host: match &host {
+            Some(host) => Some(host),
+            None if entry.route.preserve_host => request.fields.get(Name::Host),
+            None => None,
         },
         forwarding: Forwarding {
             peer: origin.peer,
@@ -183,7 +262,14 @@ async fn proxy<'s, B: Body, A: Answer>(
             request_id: options.request_id_upstream.then_some(id.as_str()),
             product: &options.product,
         },
-        inputs: &Ties { thread, request, client, path: &normal, captures: &captures },
+        inputs: &Ties {
+            thread,
+            request,
+            client,
+            path: &normal,
+            captures: &captured,
+            identity: &identity,
+        },
         websocket: asks_for_websocket(request),
         timers: (&timers.upstream_out, &timers.upstream_in),
     };
@@ -198,9 +284,16 @@ async fn proxy<'s, B: Body, A: Answer>(
             upstream_latency: record.upstream_latency(),
             cookie,
         };
+        // A method that a plugin changed decides no longer whether the client waits for a body.
+        if request.method() == b"HEAD" && request.received_method() != b"HEAD" {
+            response.fields.remove(Name::ContentLength);
+        }
+        phases.borrow_mut().header_filter(request, id, record, response)?;
         response_head::filter(response, request, &add);
+        Ok(())
     };
-    call.forward(to_upstream, body, answer, response, record, header_filter).await
+    let mut answer = Filtered::new(answer, phases, request, id);
+    call.forward(to_upstream, body, &mut answer, response, record, header_filter).await
 }
 
 /// Answers a request that failed. Once the answer has begun there is nothing to say: it breaks off.
@@ -210,7 +303,9 @@ async fn refuse<A: Answer>(
     failure: &Failure,
     answer: &mut A,
     record: &mut Record<'_>,
+    phases: &RefCell<Phases<'_>>,
 ) {
+    thread.counters.failed(failure);
     record.failure = Some(failure.reason());
     match failure.fault() {
         Fault::Client => {
@@ -235,7 +330,18 @@ async fn refuse<A: Answer>(
     }
     let reply = Reply::of_failure(failure, request, &thread.options.error_default_type);
     // The client may be gone by now, which the answer itself shows.
-    let _ = own_answer::send(thread, request, response, id, &reply, answer, record).await;
+    let sent =
+        own_answer::send(thread, request, response, id, &reply, answer, record, phases).await;
+    if let Err(failure @ Failure::Plugin { .. }) = sent
+        && !answer.has_begun()
+    {
+        // It failed in an answer of ours, too: the client gets one that no plugin has a say in.
+        thread.counters.failed(&failure);
+        let reply = Reply::of_failure(&failure, request, &thread.options.error_default_type);
+        let nobody = RefCell::new(Phases::default());
+        let _ =
+            own_answer::send(thread, request, response, id, &reply, answer, record, &nobody).await;
+    }
 }
 
 /// Log: the last phase, when the answer was sent or given up.
@@ -245,7 +351,10 @@ fn log<A: Answer>(
     readable: bool,
     answer: &A,
     record: &Record<'_>,
+    phases: &RefCell<Phases<'_>>,
 ) {
+    let head = answer.has_begun().then_some(&scratch.response);
+    phases.borrow_mut().log(thread, &scratch.request, &scratch.id, record, head, answer.sent());
     thread.counters.request(answer.sent());
     thread.log(record.status, || {
         let last = record.tries.last();
@@ -274,23 +383,37 @@ fn named(entry: &ServiceEntry) -> Named<'_> {
     Named { name: entry.service.name.as_deref(), id: entry.service.id }
 }
 
-/// Path and query to ask the upstream for.
+/// The path to ask the upstream for.
 fn target(
     entry: &RouteEntry,
     base: Option<&str>,
     matched: Option<usize>,
     normal: &[u8],
-    query: Option<&[u8]>,
 ) -> Vec<u8> {
     let base = base.unwrap_or_default().as_bytes();
     let joined =
         path::upstream(base, entry.path_handling(), entry.route.strip_path, matched, normal);
-    let mut target = path::escape(&joined).into_owned();
-    if let Some(query) = query {
-        target.push(b'?');
-        target.extend_from_slice(query);
+    path::escape(&joined).into_owned()
+}
+
+/// What the path's regular expression captured, where there is one.
+fn captures(found: Option<&Match<'_, '_, std::sync::Arc<RouteEntry>>>) -> Captures {
+    let mut captures = Captures::default();
+    let Some(groups) = found.and_then(Match::captures) else { return captures };
+    for (number, (name, value)) in groups.iter().enumerate() {
+        if let Some(value) = value {
+            captures.0.push((number.to_string(), value.to_vec()));
+            captures.0.extend(name.map(|name| (name.to_owned(), value.to_vec())));
+        }
     }
-    target
+    captures
+}
+
+/// The length of a head, as it was sent over HTTP/1.
+fn head_length(request: &RequestHead) -> u64 {
+    let line = request.method().len() + request.target().len() + b"  HTTP/1.1\r\n\r\n".len();
+    let fields = request.fields.iter().map(|field| field.name.len() + field.value.len() + 4);
+    (line + fields.sum::<usize>()) as u64
 }
 
 /// Whether a request asks for a WebSocket (RFC 6455 §4.1), the only protocol that connections are handed over to.

@@ -41,7 +41,7 @@ struct Acl {
 
 impl Plugin for Acl {
     fn access<'a>(&'a self, exchange: &'a mut Exchange<'_>) -> Access<'a> {
-        let identity = &exchange.identity;
+        let identity = &*exchange.identity;
         let vouched = identity.authenticated_groups.as_deref();
         let refused = match (&identity.consumer, identity.credential) {
             (None, None) => Answer::error(401, "Unauthorized"),
@@ -74,9 +74,10 @@ impl Plugin for Acl {
             };
         }
         let told = groups.join(", ");
-        fields::remove(&mut exchange.request.fields, header);
+        // Hidden, the upstream is told nothing by us: what the client says of itself stays, as in
+        // Kong.
         if !self.config.hide_groups_header {
-            exchange.request.fields.push(header.as_bytes(), told.as_bytes());
+            fields::set(&mut exchange.request.fields, header, &told);
         }
         Access::CONTINUE
     }

@@ -7,7 +7,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use http1::ResponseHead;
 use model::PluginProtocols;
-use plugin::{Access, BuildError, Definition, Exchange, Instance, Listing, Phases, Plugin};
+use plugin::{
+    Access, Answered, BuildError, Client, Definition, Exchange, Instance, Listing, Phases, Plugin,
+};
 use schema::Field;
 use uuid::Uuid;
 
@@ -51,13 +53,13 @@ impl Plugin for CorrelationId {
     fn access<'a>(&'a self, exchange: &'a mut Exchange<'_>) -> Access<'a> {
         let name = &self.config.header_name;
         if fields::first(&exchange.request.fields, name).is_none_or(|id| id.trim().is_empty()) {
-            let id = self.generate(exchange);
+            let id = self.generate(exchange.id, exchange.client, exchange.started_us);
             fields::set(&mut exchange.request.fields, name, &id);
         }
         Access::CONTINUE
     }
 
-    fn header_filter(&self, exchange: &mut Exchange<'_>, head: &mut ResponseHead) {
+    fn header_filter(&self, exchange: &mut Answered<'_>, head: &mut ResponseHead) {
         if !self.config.echo_downstream {
             return;
         }
@@ -65,31 +67,24 @@ impl Plugin for CorrelationId {
         let given =
             fields::first(&exchange.request.fields, name).filter(|id| !id.trim().is_empty());
         // Without a route the access phase did not run, and nobody has given the request an id.
-        let id = given.map_or_else(|| self.generate(exchange), str::to_owned);
+        let generate = || self.generate(exchange.id, exchange.client, exchange.timing.started_us);
+        let id = given.map_or_else(generate, str::to_owned);
         fields::set(&mut head.fields, name, &id);
     }
 }
 
 impl CorrelationId {
-    fn generate(&self, exchange: &Exchange<'_>) -> String {
+    fn generate(&self, request_id: &str, client: &Client, started_us: u64) -> String {
         match self.config.generator {
-            Generator::Uuid => uuid_of(exchange.id),
+            Generator::Uuid => uuid_of(request_id),
             Generator::Counter => {
                 let number = self.counter.fetch_add(1, Ordering::Relaxed) + 1;
                 format!("{}#{number}", self.series)
             }
             Generator::Tracker => {
-                let client = &exchange.client;
-                let (seconds, ms) = (
-                    exchange.timing.started_us / 1_000_000,
-                    exchange.timing.started_us / 1000 % 1000,
-                );
-                format!(
-                    "{}-{}-{}-{seconds}.{ms:03}",
-                    client.peer.ip(),
-                    client.peer.port(),
-                    exchange.id
-                )
+                let (seconds, ms) = (started_us / 1_000_000, started_us / 1000 % 1000);
+                let (address, port) = (client.peer.ip(), client.peer.port());
+                format!("{address}-{port}-{request_id}-{seconds}.{ms:03}")
             }
         }
     }

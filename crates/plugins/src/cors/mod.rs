@@ -7,10 +7,11 @@ mod origins;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http1::{Fields, ResponseHead};
+use http1::{Fields, RequestHead, ResponseHead};
 use model::{PluginProtocols, Scope};
 use plugin::{
-    Access, Answer, BuildError, Definition, Exchange, Instance, Listing, Phases, Plugin, Rendering,
+    Access, Answer, Answered, BuildError, Definition, Exchange, Instance, Listing, Phases, Plugin,
+    Rendering,
 };
 use schema::Field;
 
@@ -49,7 +50,7 @@ struct Cors {
 
 impl Plugin for Cors {
     fn access<'a>(&'a self, exchange: &'a mut Exchange<'_>) -> Access<'a> {
-        if !is_preflight(exchange) || self.config.preflight_continue {
+        if !is_preflight(exchange.request) || self.config.preflight_continue {
             return Access::CONTINUE;
         }
         let sent = &exchange.request.fields;
@@ -77,8 +78,8 @@ impl Plugin for Cors {
         Answer { status: 200, fields: out, rendering }.into()
     }
 
-    fn header_filter(&self, exchange: &mut Exchange<'_>, head: &mut ResponseHead) {
-        if is_preflight(exchange) {
+    fn header_filter(&self, exchange: &mut Answered<'_>, head: &mut ResponseHead) {
+        if is_preflight(exchange.request) {
             return;
         }
         let origin = fields::first(&exchange.request.fields, "Origin");
@@ -117,9 +118,9 @@ const ALLOW_ORIGIN: &str = "Access-Control-Allow-Origin";
 
 /// `OPTIONS` with an origin and the method that is going to be used; anything else is a request
 /// like others.
-fn is_preflight(exchange: &Exchange<'_>) -> bool {
-    let sent = &exchange.request.fields;
-    exchange.request.method() == b"OPTIONS"
+fn is_preflight(request: &RequestHead) -> bool {
+    let sent = &request.fields;
+    request.method() == b"OPTIONS"
         && fields::first(sent, "Origin").is_some_and(|origin| !origin.is_empty())
         && fields::first(sent, "Access-Control-Request-Method").is_some()
 }

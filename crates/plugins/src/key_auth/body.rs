@@ -41,12 +41,14 @@ impl Body {
                 let mut values = pairs.iter().filter(|(key, _)| key == name);
                 match (values.next(), values.next()) {
                     (Some(_), Some(_)) => Found::Several,
-                    (Some((_, value)), None) if !value.is_empty() => Found::Key(value.clone()),
+                    (Some((_, value)), None) if value.is_empty() => Found::Empty,
+                    (Some((_, value)), None) => Found::Key(value.clone()),
                     _ => Found::Nothing,
                 }
             }
             Body::Json(fields) => match fields.get(name) {
-                Some(Value::String(value)) if !value.is_empty() => Found::Key(value.clone()),
+                Some(Value::String(value)) if value.is_empty() => Found::Empty,
+                Some(Value::String(value)) => Found::Key(value.clone()),
                 Some(Value::Array(_) | Value::Object(_)) => Found::Several,
                 _ => Found::Nothing,
             },

@@ -47,6 +47,8 @@ enum Found {
     Key(String),
     /// More than one: which of them is meant is not for us to guess.
     Several,
+    /// An empty one, which ends the search.
+    Empty,
     Nothing,
 }
 
@@ -97,7 +99,7 @@ impl KeyAuth {
             match (values.next(), values.next()) {
                 (None, _) => {}
                 (Some(_), Some(_)) => return Found::Several,
-                (Some([]), None) => {}
+                (Some([]), None) => return Found::Empty,
                 (Some(value), None) => {
                     return Found::Key(String::from_utf8_lossy(value).into_owned());
                 }
@@ -108,9 +110,8 @@ impl KeyAuth {
                 query::arguments(exchange.request.query()).filter(|(key, _)| key == name);
             match (values.next(), values.next()) {
                 (Some(_), Some(_)) => return Found::Several,
-                (Some((_, Some(value))), None) if !value.is_empty() => {
-                    return Found::Key(value.into_owned());
-                }
+                (Some((_, Some(value))), None) if value.is_empty() => return Found::Empty,
+                (Some((_, Some(value))), None) => return Found::Key(value.into_owned()),
                 _ => {}
             }
         }
@@ -121,14 +122,16 @@ impl KeyAuth {
         let key = match found {
             Found::Key(key) => key,
             Found::Several => return self.refuse(exchange, "Duplicate API key found"),
-            Found::Nothing => return self.refuse(exchange, "No API key found in request"),
+            Found::Nothing | Found::Empty => {
+                return self.refuse(exchange, "No API key found in request");
+            }
         };
         if self.config.hide_credentials {
             fields::remove(&mut exchange.request.fields, name);
             query::remove(exchange.request, name);
         }
         let directory = exchange.directory;
-        let now_s = exchange.timing.started_us / 1_000_000;
+        let now_s = exchange.started_us / 1_000_000;
         let known = directory
             .credential(CredentialKind::KeyAuth, &key)
             .filter(|credential| credential.expires_at.is_none_or(|end| end > now_s));

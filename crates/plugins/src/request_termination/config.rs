@@ -20,15 +20,19 @@ schema::record! {
         /// Only requests with a header field or query argument of this name are answered.
         pub(super) trigger: Option<String> = types::header_name(),
     }
-    rules |record| record.check(CustomCheck {
-        fields: &["message", "content_type", "body", "echo"],
-        with_invalid_fields: false,
-        check: exclusions,
-    })
 }
 
 /// A message, a body and an echo exclude each other.
-fn exclusions(config: &Object, _: &dyn Surroundings) -> Result<(), Violations> {
+pub(super) const EXCLUSIONS: CustomCheck = CustomCheck {
+    fields: &["config.message", "config.content_type", "config.body", "config.echo"],
+    with_invalid_fields: false,
+    check: exclusions,
+};
+
+fn exclusions(entity: &Object, _: &dyn Surroundings) -> Result<(), Violations> {
+    let Some(config) = entity.get("config").and_then(serde_json::Value::as_object) else {
+        return Ok(());
+    };
     let given = |name: &str| config.get(name).is_some_and(|value| !value.is_null());
     let (message, body, kind) = (given("message"), given("body"), given("content_type"));
     let echo = config.get("echo") == Some(&serde_json::Value::Bool(true));
@@ -41,5 +45,5 @@ fn exclusions(config: &Object, _: &dyn Surroundings) -> Result<(), Violations> {
     } else {
         return Ok(());
     };
-    Err(Violations::of_entity(fault))
+    Err(Violations::field("config", fault))
 }

@@ -9,7 +9,7 @@ use model::PluginProtocols;
 use plugin::{
     Access, Answer, BuildError, Definition, Exchange, Instance, Listing, Phases, Plugin, Rendering,
 };
-use schema::Field;
+use schema::{Check, Field};
 use serde_json::{Map, Value, json};
 
 use crate::{fields, query, settings};
@@ -25,7 +25,8 @@ pub(crate) fn definition() -> Definition {
                 Field::record(Config::record().clone()),
                 PluginProtocols::Http,
                 &[],
-            ),
+            )
+            .rule(Check::Custom(config::EXCLUSIONS)),
         },
         phases: Phases { access: true, ..Phases::default() },
         build,
@@ -106,8 +107,12 @@ impl RequestTermination {
         let arguments: Map<String, Value> = query::arguments(request.query())
             .map(|(name, value)| (name.into_owned(), value.map_or(json!(true), |v| json!(v))))
             .collect();
-        let captures: Map<String, Value> =
-            exchange.captures.iter().map(|(name, value)| (name.clone(), json!(value))).collect();
+        let captures: Map<String, Value> = exchange
+            .captures
+            .0
+            .iter()
+            .map(|(name, value)| (name.clone(), json!(text(value))))
+            .collect();
         Answer::json(
             self.config.status_code,
             json!({
