@@ -7,6 +7,7 @@ use tokio::time::Instant;
 use upstream::Stream;
 
 use crate::{
+    connection_http2,
     downstream::{
         Answer,
         http1::{Http1Answer, Http1Body, linger},
@@ -27,15 +28,19 @@ pub(crate) async fn serve(thread: Rc<Thread>, entered: Entered, stream: Stream, 
         timers: Timers::default(),
         requests: 0,
     };
-    poll_fn(|context| {
-        entered.wake_to_drain(context.waker());
-        Poll::Ready(())
-    })
-    .await;
+    watch_drain(&entered).await;
     loop {
         let head = connection.receive_head().await;
-        if matches!(head, Ok(None)) {
-            break;
+        match head {
+            Ok(None) => break,
+            Ok(Some(ref range)) if connection.is_http2(range) => {
+                let received = connection.incoming.raw().to_vec();
+                connection.incoming.clear(&thread.buffers);
+                let stream = connection.io.into_inner();
+                return connection_http2::serve(thread.clone(), entered, stream, received, origin)
+                    .await;
+            }
+            _ => {}
         }
         let mut scratch = thread.scratch();
         let next = match head {
@@ -55,6 +60,15 @@ pub(crate) async fn serve(thread: Rc<Thread>, entered: Entered, stream: Stream, 
         }
     }
     connection.incoming.clear(&thread.buffers);
+}
+
+/// Has the calling task woken when its thread begins to drain.
+pub(crate) async fn watch_drain(entered: &Entered) {
+    poll_fn(|context| {
+        entered.wake_to_drain(context.waker());
+        Poll::Ready(())
+    })
+    .await;
 }
 
 struct Connection<'t> {
@@ -112,6 +126,14 @@ impl Connection<'_> {
                 Ok(Ok(_)) => {}
             }
         }
+    }
+
+    /// Whether the client begins to speak HTTP/2 without asking (RFC 9113 §3.3), where it may.
+    fn is_http2(&self, range: &Range<usize>) -> bool {
+        const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\n";
+        self.requests == 0
+            && self.origin.http2
+            && self.incoming.raw().get(range.clone()) == Some(PREFACE)
     }
 
     /// Serves the request whose head lies at `range`.

@@ -1,6 +1,6 @@
 //! What the proxy is told once, at its start.
 
-use std::{sync::Arc, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
 use lifecycle::Clock;
 use settings::{Listener, ResponseHeaders, Settings};
@@ -9,7 +9,7 @@ use upstream::PoolLimits;
 use crate::{access_log::AccessLog, client::Trust};
 
 /// The proxy's settings and what it takes from outside.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Options {
     /// Where clients connect.
     pub listeners: Vec<Listener>,
@@ -33,6 +33,9 @@ pub struct Options {
     pub limits: Limits,
     /// Bounds of the idle connections to upstreams, per thread and address.
     pub pool: PoolLimits,
+    /// Certificates and their keys (PEM) for TLS clients that ask for no name, or for one without a certificate. If
+    /// there are none, one is made up.
+    pub certificates: Vec<(String, String)>,
     /// Where requests are logged, if they are.
     pub access_log: Option<AccessLog>,
 }
@@ -90,8 +93,20 @@ impl Options {
                     .unwrap_or(u32::MAX),
                 idle_timeout: settings.upstream_keepalive_idle_timeout,
             },
+            certificates: Vec::new(),
             access_log: None,
         }
+    }
+}
+
+impl fmt::Debug for Options {
+    /// Leaves out the private keys and the seed.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Options")
+            .field("listeners", &self.listeners)
+            .field("threads", &self.threads)
+            .field("limits", &self.limits)
+            .finish_non_exhaustive()
     }
 }
 

@@ -15,17 +15,19 @@ use std::{
 use lifecycle::Shutdown;
 use settings::Listener;
 use telemetry::metrics::Registry;
-use tokio::task::LocalSet;
+use tokio::{io::AsyncWriteExt, net::TcpStream, task::LocalSet};
+use tokio_rustls::TlsAcceptor;
 use upstream::Stream;
 
 use crate::{
     access_log::{FLUSH, Writer},
-    connection,
+    connection, connection_http2,
     counters::{self, Counters, Traffic},
     listener::{self, Acceptor, BindError},
     options::Options,
     request::Origin,
-    thread::Thread,
+    thread::{Entered, Thread},
+    tls::{Tls, TlsError},
 };
 
 /// The proxy before it runs: see [`Proxy::bind`].
@@ -45,6 +47,22 @@ pub struct Running {
     counters: Vec<Arc<Counters>>,
     log: Option<Writer>,
     reopen: Option<Arc<AtomicBool>>,
+}
+
+/// The proxy did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The access log cannot be opened.
+    #[error(
+        "the access log cannot be opened: {0}; check its path and the permissions of its directory"
+    )]
+    AccessLog(io::Error),
+    /// TLS listeners cannot be served.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// The operating system has no room for another thread.
+    #[error("a traffic thread cannot be started: {0}")]
+    Thread(io::Error),
 }
 
 /// A traffic thread ended otherwise than it should.
@@ -87,14 +105,35 @@ impl Bound {
     /// it is forced, what is left is dropped.
     ///
     /// # Errors
-    /// If the access log cannot be opened, or the operating system has no room for another thread.
-    pub fn run(self, snapshots: &Arc<snapshot::Cell>, shutdown: &Shutdown) -> io::Result<Running> {
+    /// See [`StartError`].
+    pub fn run(
+        self,
+        snapshots: &Arc<snapshot::Cell>,
+        shutdown: &Shutdown,
+    ) -> Result<Running, StartError> {
         let options = Arc::new(self.options);
-        let log = options.access_log.as_ref().map(Writer::start).transpose()?;
+        let log = options
+            .access_log
+            .as_ref()
+            .map(Writer::start)
+            .transpose()
+            .map_err(StartError::AccessLog)?;
+        let with_tls = self.listeners.iter().any(|bound| bound.listener.ssl);
+        let tls = with_tls
+            .then(|| Tls::new(snapshots.clone(), &options.certificates))
+            .transpose()?
+            .map(Arc::new);
         let mut shares: Vec<Vec<Share>> = (0..options.threads.max(1)).map(|_| Vec::new()).collect();
         for bound in self.listeners {
             for (share, socket) in shares.iter_mut().zip(bound.sockets) {
                 share.push(Share {
+                    tls: tls.as_ref().filter(|_| bound.listener.ssl).map(|tls| {
+                        TlsAcceptor::from(if bound.listener.http2 {
+                            tls.http2.clone()
+                        } else {
+                            tls.http1.clone()
+                        })
+                    }),
                     listener: bound.listener.clone(),
                     address: bound.address,
                     socket,
@@ -114,7 +153,9 @@ impl Bound {
                 let thread = Thread::new(options, index, &snapshots, counters, sink);
                 traffic_thread(Rc::new(thread), index, share, &shutdown)
             };
-            threads.push(std::thread::Builder::new().name(name).spawn(run)?);
+            threads.push(
+                std::thread::Builder::new().name(name).spawn(run).map_err(StartError::Thread)?,
+            );
         }
         let reopen = log.as_ref().map(Writer::reopener);
         Ok(Running { threads, counters: all_counters, log, reopen })
@@ -176,6 +217,7 @@ struct Share {
     listener: Listener,
     address: SocketAddr,
     socket: std::net::TcpListener,
+    tls: Option<TlsAcceptor>,
 }
 
 /// How often idle upstream connections and old snapshots are looked after.
@@ -197,6 +239,7 @@ fn traffic_thread(
             acceptors.push(tokio::task::spawn_local(accept(
                 thread.clone(),
                 share.listener,
+                share.tls,
                 acceptor,
             )));
         }
@@ -218,7 +261,12 @@ fn traffic_thread(
     })
 }
 
-async fn accept(thread: Rc<Thread>, listener: Listener, mut acceptor: Acceptor) {
+async fn accept(
+    thread: Rc<Thread>,
+    listener: Listener,
+    tls: Option<TlsAcceptor>,
+    mut acceptor: Acceptor,
+) {
     loop {
         let (tcp, peer) = acceptor
             .accept(|error| {
@@ -237,14 +285,71 @@ async fn accept(thread: Rc<Thread>, listener: Listener, mut acceptor: Acceptor) 
             local,
             trusted: thread.options.trust.trusts(peer.ip()),
             tls: false,
+            http2: listener.http2,
             sni: None,
         };
         let entered = thread.enter();
-        let serve = connection::serve(thread.clone(), entered, Stream::Plain(tcp), origin);
-        tokio::task::spawn_local(serve);
+        match &tls {
+            None => {
+                let serve = connection::serve(thread.clone(), entered, Stream::Plain(tcp), origin);
+                tokio::task::spawn_local(serve);
+            }
+            Some(tls) => {
+                tokio::task::spawn_local(secured(
+                    thread.clone(),
+                    entered,
+                    tls.clone(),
+                    tcp,
+                    origin,
+                ));
+            }
+        }
         thread.fewer_than(thread.options.limits.connections).await;
     }
 }
+
+/// Serves a connection that begins with a TLS handshake.
+async fn secured(
+    thread: Rc<Thread>,
+    entered: Entered,
+    tls: TlsAcceptor,
+    mut tcp: TcpStream,
+    origin: Origin,
+) {
+    let handshake = async {
+        let mut first = [0];
+        tcp.peek(&mut first).await?;
+        if first != [TLS_HANDSHAKE] {
+            // As well as not: whoever speaks the wrong protocol may be gone.
+            let _ = tcp.write_all(PLAIN_HTTP).await;
+            let _ = tcp.shutdown().await;
+            return Err(io::Error::other("it does not begin with a TLS handshake"));
+        }
+        tls.accept(tcp).await
+    };
+    match tokio::time::timeout(thread.options.limits.head_timeout, handshake).await {
+        Err(_) => {}
+        Ok(Err(error)) => tracing::debug!(peer = %origin.peer, %error, "TLS handshake failed"),
+        Ok(Ok(stream)) => {
+            let sni = stream.get_ref().1.server_name().map(Box::from);
+            let origin = Origin { tls: true, sni, ..origin };
+            let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+            let stream = Stream::Tls(Box::new(stream.into()));
+            if http2 {
+                connection_http2::serve(thread, entered, stream, Vec::new(), origin).await;
+            } else {
+                connection::serve(thread, entered, stream, origin).await;
+            }
+        }
+    }
+}
+
+/// The first byte of a TLS connection: the content type of a handshake record (RFC 8446 §5.1).
+const TLS_HANDSHAKE: u8 = 22;
+
+/// What a client gets that speaks plain HTTP where TLS is spoken.
+const PLAIN_HTTP: &[u8] = b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/html\r\nContent-Length: 118\r\nConnection: close\r\n\r\n\
+<html><head><title>400</title></head><body>The plain HTTP request was sent to an HTTPS port; use https.</body></html>\n";
 
 async fn keep_house(thread: Rc<Thread>) {
     let mut interval = tokio::time::interval(HOUSEKEEPING);

@@ -4,6 +4,7 @@
 //! forwarding are one code path for all protocols. The two are apart because both are at work at the same time.
 
 pub(crate) mod http1;
+pub(crate) mod http2;
 
 use ::http1::ResponseHead;
 

@@ -7,9 +7,10 @@ use std::{
 };
 
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::{TcpListener, TcpStream},
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
+    net::TcpListener,
 };
+use tokio_rustls::TlsAcceptor;
 
 /// What a backend does with a request.
 #[derive(Clone)]
@@ -63,13 +64,34 @@ impl Backend {
     pub(crate) async fn start(
         script: impl Fn(&Seen, usize) -> Act + Send + Sync + 'static,
     ) -> Backend {
+        Backend::listen(None, Arc::new(script)).await
+    }
+
+    /// Answers every request with 200 and this text, by TLS.
+    pub(crate) async fn secured(text: &'static str, tls: rustls::ServerConfig) -> Backend {
+        let script = move |_: &Seen, _| Act::Answer(answer(text));
+        Backend::listen(Some(TlsAcceptor::from(Arc::new(tls))), Arc::new(script)).await
+    }
+
+    async fn listen(tls: Option<TlsAcceptor>, script: Script) -> Backend {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let backend = Backend { address: listener.local_addr().unwrap(), seen: Arc::default() };
-        let (seen, script): (_, Script) = (backend.seen.clone(), Arc::new(script));
+        let seen = backend.seen.clone();
         tokio::spawn(async move {
             for connection in 0.. {
                 let (stream, _) = listener.accept().await.unwrap();
-                tokio::spawn(serve(stream, connection, seen.clone(), script.clone()));
+                let (seen, script, tls) = (seen.clone(), script.clone(), tls.clone());
+                tokio::spawn(async move {
+                    match tls {
+                        None => serve(stream, connection, seen, script).await,
+                        Some(tls) => {
+                            // A gateway that does not trust us breaks the handshake off.
+                            if let Ok(stream) = tls.accept(stream).await {
+                                serve(stream, connection, seen, script).await;
+                            }
+                        }
+                    }
+                });
             }
         });
         backend
@@ -99,8 +121,8 @@ pub(crate) fn answer(text: &str) -> Vec<u8> {
     format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{text}", text.len()).into_bytes()
 }
 
-async fn serve(
-    mut stream: TcpStream,
+async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
+    mut stream: S,
     connection: usize,
     seen: Arc<Mutex<Vec<Seen>>>,
     script: Script,
@@ -146,7 +168,7 @@ async fn serve(
                 let head = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n";
                 stream.write_all(head).await.unwrap();
                 stream.write_all(&waiting).await.unwrap();
-                let (mut read, mut write) = stream.split();
+                let (mut read, mut write) = tokio::io::split(stream);
                 let _ = tokio::io::copy(&mut read, &mut write).await;
                 return;
             }
@@ -155,7 +177,7 @@ async fn serve(
 }
 
 async fn read_body(
-    stream: &mut TcpStream,
+    stream: &mut (impl AsyncRead + Unpin),
     waiting: &mut Vec<u8>,
     request: &Seen,
 ) -> Option<Vec<u8>> {
@@ -185,7 +207,11 @@ async fn read_body(
     }
 }
 
-async fn read_until(stream: &mut TcpStream, waiting: &mut Vec<u8>, end: &[u8]) -> Option<usize> {
+async fn read_until(
+    stream: &mut (impl AsyncRead + Unpin),
+    waiting: &mut Vec<u8>,
+    end: &[u8],
+) -> Option<usize> {
     loop {
         if let Some(at) = waiting.windows(end.len()).position(|window| window == end) {
             return Some(at + end.len());
@@ -194,7 +220,7 @@ async fn read_until(stream: &mut TcpStream, waiting: &mut Vec<u8>, end: &[u8]) -
     }
 }
 
-async fn read_more(stream: &mut TcpStream, waiting: &mut Vec<u8>) -> Option<()> {
+async fn read_more(stream: &mut (impl AsyncRead + Unpin), waiting: &mut Vec<u8>) -> Option<()> {
     match stream.read_buf(waiting).await {
         Ok(length) if length > 0 => Some(()),
         _ => None,

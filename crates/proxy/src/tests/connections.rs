@@ -68,7 +68,7 @@ async fn a_client_that_goes_away_takes_its_request_along() {
     drop(client);
     // The thread has nothing left to do, so that it drains at once.
     gateway.shutdown.drain();
-    gateway.stopped();
+    gateway.stopped().await;
 }
 
 #[tokio::test]
@@ -104,7 +104,7 @@ async fn draining_ends_what_waits_and_lets_the_rest_finish() {
     assert_eq!(idle.rest().await, "");
     let last = busy.rest().await;
     assert!(last.contains("Connection: close\r\n") && last.ends_with("late"), "{last}");
-    gateway.stopped();
+    gateway.stopped().await;
 }
 
 #[tokio::test]
@@ -141,7 +141,7 @@ async fn the_access_log_has_a_line_for_each_request() {
     gateway.once("GET /none HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").await;
     gateway.once("nonsense\r\n\r\n").await;
     gateway.shutdown.drain();
-    gateway.stopped();
+    gateway.stopped().await;
     let text = std::fs::read_to_string(&path).unwrap();
     let lines: Vec<serde_json::Value> =
         text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();

@@ -3,11 +3,11 @@
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use lifecycle::{Shutdown, SystemClock};
-use model::{Change, Cursor, Kind};
+use model::{Change, Cursor, Kind, Transaction};
 use serde_json::{Value, json};
 use settings::{HostPort, Listener, RealIpHeader, ResponseHeaders};
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     net::TcpStream,
 };
 use uuid::Uuid;
@@ -18,6 +18,8 @@ pub(crate) struct Gateway {
     pub(crate) address: SocketAddr,
     pub(crate) shutdown: Shutdown,
     running: Option<Running>,
+    builder: snapshot::Builder,
+    cell: Arc<snapshot::Cell>,
 }
 
 /// How long anything in these tests may take at most.
@@ -34,14 +36,7 @@ impl Gateway {
         entities: &[(&'static str, Value)],
         change: impl FnOnce(&mut Options),
     ) -> Gateway {
-        let changes: Vec<Change> = entities
-            .iter()
-            .map(|(kind, body)| Change {
-                kind: Kind::known(kind),
-                id: serde_json::from_value(body["id"].clone()).unwrap(),
-                body: Some(body.to_string().into()),
-            })
-            .collect();
+        let changes = changes(entities);
         let mut builder = snapshot::Builder::new(router::Rules::default(), plugins::bundled(), 1);
         let applied = builder.replace(Cursor { epoch: Uuid::nil(), revision: 1 }, &changes);
         assert!(applied.rejections.is_empty(), "{:?}", applied.rejections);
@@ -50,8 +45,18 @@ impl Gateway {
         let bound = Proxy::bind(options).unwrap();
         let address = bound.addresses()[0];
         let shutdown = Shutdown::new();
-        let running = bound.run(&snapshot::Cell::new(applied.snapshot), &shutdown).unwrap();
-        Gateway { address, shutdown, running: Some(running) }
+        let cell = snapshot::Cell::new(applied.snapshot);
+        let running = bound.run(&cell, &shutdown).unwrap();
+        Gateway { address, shutdown, running: Some(running), builder, cell }
+    }
+
+    /// Serves these entities, too, from the next request on.
+    pub(crate) fn apply(&mut self, entities: &[(&'static str, Value)]) {
+        let changes = changes(entities);
+        let applied =
+            self.builder.apply(&[Transaction { prev: 1, revision: 2, committed_us: 0, changes }]);
+        assert!(applied.rejections.is_empty(), "{:?}", applied.rejections);
+        self.cell.swap(applied.snapshot);
     }
 
     /// One service at `backend` with a route for every path.
@@ -60,7 +65,7 @@ impl Gateway {
     }
 
     pub(crate) async fn connect(&self) -> Client {
-        Client { stream: TcpStream::connect(self.address).await.unwrap(), waiting: Vec::new() }
+        Client::over(TcpStream::connect(self.address).await.unwrap())
     }
 
     /// Sends bytes and reads to the end of the connection.
@@ -71,8 +76,9 @@ impl Gateway {
     }
 
     /// Waits until the traffic thread has ended, after a shutdown began.
-    pub(crate) fn stopped(mut self) {
-        self.running.take().unwrap().join().unwrap();
+    pub(crate) async fn stopped(mut self) {
+        let running = self.running.take().unwrap();
+        tokio::task::spawn_blocking(|| running.join()).await.unwrap().unwrap();
     }
 }
 
@@ -83,6 +89,15 @@ impl Drop for Gateway {
             running.join().unwrap();
         }
     }
+}
+
+fn changes(entities: &[(&'static str, Value)]) -> Vec<Change> {
+    let change = |(kind, body): &(&'static str, Value)| Change {
+        kind: Kind::known(kind),
+        id: serde_json::from_value(body["id"].clone()).unwrap(),
+        body: Some(body.to_string().into()),
+    };
+    entities.iter().map(change).collect()
 }
 
 fn options() -> Options {
@@ -113,6 +128,7 @@ fn options() -> Options {
             connections: Limits::CONNECTIONS,
         },
         pool: upstream::PoolLimits::default(),
+        certificates: Vec::new(),
         access_log: None,
     }
 }
@@ -141,6 +157,16 @@ pub(crate) fn route(number: u8, service: u8, more: Value) -> (&'static str, Valu
     ("routes", merged(json!({"id": id(2, number), "service": service}), more))
 }
 
+/// An entity of another kind.
+pub(crate) fn entity(kind: &'static str, number: u8, more: Value) -> (&'static str, Value) {
+    (kind, merged(json!({"id": id(5, number)}), more))
+}
+
+/// The reference to an entity made by [`entity`].
+pub(crate) fn reference(number: u8) -> Value {
+    json!({"id": id(5, number)})
+}
+
 /// An upstream entity.
 pub(crate) fn upstream(number: u8, name: &str, more: Value) -> (&'static str, Value) {
     ("upstreams", merged(json!({"id": id(3, number), "name": name}), more))
@@ -152,12 +178,16 @@ pub(crate) fn target(number: u8, upstream: u8, address: SocketAddr) -> (&'static
     ("targets", body)
 }
 
-pub(crate) struct Client {
-    stream: TcpStream,
+pub(crate) struct Client<S = TcpStream> {
+    stream: S,
     waiting: Vec<u8>,
 }
 
-impl Client {
+impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
+    pub(crate) fn over(stream: S) -> Client<S> {
+        Client { stream, waiting: Vec::new() }
+    }
+
     pub(crate) async fn send(&mut self, text: impl AsRef<[u8]>) {
         self.stream.write_all(text.as_ref()).await.unwrap();
     }

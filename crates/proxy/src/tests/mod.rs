@@ -6,8 +6,10 @@ mod gateway;
 mod bodies;
 mod connections;
 mod errors;
+mod http2;
 mod retries;
 mod routing;
+mod tls;
 mod upgrade;
 
 use backend::{Act, Backend};

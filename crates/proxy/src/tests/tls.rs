@@ -1,0 +1,235 @@
+//! TLS with clients and with upstreams.
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
+use rustls::{
+    RootCertStore, ServerConfig,
+    crypto::ring,
+    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
+    server::WebPkiClientVerifier,
+};
+use serde_json::{Value, json};
+use upstream::{Profile, Stream, TlsSettings, Trust};
+
+use super::{
+    Backend, Client, Gateway,
+    gateway::{entity, reference, route, service},
+};
+use crate::Options;
+
+/// A certificate and its key, PEM.
+struct Pem {
+    certificate: String,
+    key: String,
+}
+
+/// An authority that issues certificates.
+struct Authority(CertifiedIssuer<'static, KeyPair>);
+
+impl Authority {
+    fn new(name: &str) -> Authority {
+        let mut params = CertificateParams::default();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.distinguished_name.push(DnType::CommonName, name);
+        Authority(CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap())
+    }
+
+    fn pem(&self) -> String {
+        self.0.pem()
+    }
+
+    fn issue(&self, name: &str) -> Pem {
+        let key = KeyPair::generate().unwrap();
+        let mut params = CertificateParams::new(vec![name.to_owned()]).unwrap();
+        params.distinguished_name.push(DnType::CommonName, name);
+        let certificate = params.signed_by(&key, &self.0).unwrap();
+        Pem { certificate: certificate.pem(), key: key.serialize_pem() }
+    }
+}
+
+fn server(pem: &Pem, clients: Option<&Authority>) -> ServerConfig {
+    let provider = Arc::new(ring::default_provider());
+    let builder = ServerConfig::builder_with_provider(provider.clone())
+        .with_safe_default_protocol_versions()
+        .unwrap();
+    let builder = match clients {
+        None => builder.with_no_client_auth(),
+        Some(authority) => {
+            let mut roots = RootCertStore::empty();
+            roots.add(CertificateDer::from_pem_slice(authority.pem().as_bytes()).unwrap()).unwrap();
+            let verifier = WebPkiClientVerifier::builder_with_provider(roots.into(), provider)
+                .build()
+                .unwrap();
+            builder.with_client_cert_verifier(verifier)
+        }
+    };
+    let chain =
+        CertificateDer::pem_slice_iter(pem.certificate.as_bytes()).map(Result::unwrap).collect();
+    builder
+        .with_single_cert(chain, PrivateKeyDer::from_pem_slice(pem.key.as_bytes()).unwrap())
+        .unwrap()
+}
+
+fn with_tls(options: &mut Options) {
+    options.listeners[0].ssl = true;
+    options.listeners[0].http2 = true;
+}
+
+async fn connect(address: SocketAddr, name: &str, protocols: &[&[u8]]) -> Stream {
+    let settings =
+        TlsSettings { trust: Trust::Anyone, depth: 1, client_certificate: None, protocols };
+    let secured = Profile::new(&settings).unwrap().towards(name).unwrap();
+    upstream::connect(address, Some(&secured), Duration::from_secs(20)).await.unwrap()
+}
+
+/// The certificate that is presented for a name.
+async fn presented(gateway: &Gateway, name: &str) -> Vec<u8> {
+    match connect(gateway.address, name, &[]).await {
+        Stream::Tls(tls) => tls.get_ref().1.peer_certificates().unwrap()[0].to_vec(),
+        Stream::Plain(_) => panic!("not by TLS"),
+    }
+}
+
+fn der(pem: &Pem) -> Vec<u8> {
+    CertificateDer::from_pem_slice(pem.certificate.as_bytes()).unwrap().to_vec()
+}
+
+fn certificate(number: u8, pem: &Pem) -> (&'static str, Value) {
+    entity("certificates", number, json!({"cert": pem.certificate, "key": pem.key}))
+}
+
+fn sni(number: u8, name: &str, certificate: u8) -> (&'static str, Value) {
+    entity("snis", number, json!({"name": name, "certificate": reference(certificate)}))
+}
+
+#[tokio::test]
+async fn requests_over_tls_are_https() {
+    let backend = Backend::text("ok").await;
+    let entities = [
+        service(1, backend.address, json!({})),
+        route(1, 1, json!({"paths": ["/"], "protocols": ["https"]})),
+    ];
+    let gateway = Gateway::with(&entities, with_tls);
+    let mut client = Client::over(connect(gateway.address, "a.test", &[b"http/1.1"]).await);
+    for _ in 0..2 {
+        client.send("POST / HTTP/1.1\r\nHost: a.test\r\nContent-Length: 4\r\n\r\nbody").await;
+        assert_eq!(client.answer().await.1, "ok");
+    }
+    assert_eq!(backend.last().body, b"body");
+    assert_eq!(backend.last().field("x-forwarded-proto"), Some("https"));
+    assert_eq!(
+        backend.last().field("x-forwarded-port"),
+        Some(gateway.address.port().to_string().as_str())
+    );
+}
+
+#[tokio::test]
+async fn routes_see_the_name_of_the_handshake() {
+    let backend = Backend::text("ok").await;
+    let entities = [
+        service(1, backend.address, json!({})),
+        route(1, 1, json!({"paths": ["/"], "snis": ["a.test"], "protocols": ["https"]})),
+    ];
+    let gateway = Gateway::with(&entities, with_tls);
+    for (name, status) in [("a.test", "200"), ("b.test", "404"), ("127.0.0.1", "404")] {
+        let mut client = Client::over(connect(gateway.address, name, &[]).await);
+        client.send("GET / HTTP/1.1\r\nHost: x\r\n\r\n").await;
+        assert_eq!(client.answer().await.0.split(' ').nth(1), Some(status), "{name}");
+    }
+}
+
+#[tokio::test]
+async fn the_certificate_follows_the_name_and_the_snapshot() {
+    let authority = Authority::new("authority");
+    let (exact, wild, star, later) = (
+        authority.issue("a.test"),
+        authority.issue("wild"),
+        authority.issue("star"),
+        authority.issue("later"),
+    );
+    let entities = [
+        certificate(1, &exact),
+        certificate(2, &wild),
+        certificate(3, &star),
+        sni(11, "a.test", 1),
+        sni(12, "*.b.test", 2),
+        sni(13, "*", 3),
+    ];
+    let mut gateway = Gateway::with(&entities, with_tls);
+    assert_eq!(presented(&gateway, "a.test").await, der(&exact));
+    assert_eq!(presented(&gateway, "x.b.test").await, der(&wild));
+    assert_eq!(presented(&gateway, "other.test").await, der(&star));
+    let unnamed = presented(&gateway, "127.0.0.1").await;
+    assert!([&exact, &wild, &star].iter().all(|pem| der(pem) != unnamed));
+    gateway.apply(&[certificate(1, &later)]);
+    assert_eq!(presented(&gateway, "a.test").await, der(&later));
+}
+
+#[tokio::test]
+async fn plain_http_is_told_to_use_https() {
+    let gateway = Gateway::with(&[], with_tls);
+    let answer = gateway.once("GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    assert!(answer.starts_with("HTTP/1.1 400 Bad Request\r\n"), "{answer}");
+    assert!(answer.contains("sent to an HTTPS port"), "{answer}");
+}
+
+#[tokio::test]
+async fn upstreams_are_verified_when_the_service_says_so() {
+    let (authority, other) = (Authority::new("authority"), Authority::new("other"));
+    let backend = Backend::secured("ok", server(&authority.issue("inner.test"), None)).await;
+    let verified = |ca: u8| json!({"protocol": "https", "retries": 0, "tls_verify": true, "ca_certificates": [reference(ca)["id"]]});
+    let unverified = json!({"protocol": "https", "retries": 0});
+    let gateway = Gateway::start(&[
+        entity("ca_certificates", 1, json!({"cert": authority.pem()})),
+        entity("ca_certificates", 2, json!({"cert": other.pem()})),
+        service(1, backend.address, unverified),
+        service(2, backend.address, verified(1)),
+        service(3, backend.address, verified(2)),
+        route(1, 1, json!({"paths": ["/anyone"], "preserve_host": true})),
+        route(2, 2, json!({"paths": ["/right"], "preserve_host": true})),
+        route(3, 3, json!({"paths": ["/wrong"], "preserve_host": true})),
+    ]);
+    let mut client = gateway.connect().await;
+    // The unverified service goes first each time: its idle connection must not serve the others.
+    for (path, host, status) in [
+        ("/anyone", "inner.test", "200"),
+        ("/right", "inner.test", "200"),
+        ("/anyone", "inner.test", "200"),
+        ("/wrong", "inner.test", "502"),
+        ("/anyone", "other.test", "200"),
+        ("/right", "other.test", "502"),
+    ] {
+        client.send(format!("GET {path} HTTP/1.1\r\nHost: {host}\r\n\r\n")).await;
+        assert_eq!(client.answer().await.0.split(' ').nth(1), Some(status), "{path} {host}");
+    }
+    let connections = backend
+        .seen()
+        .iter()
+        .map(|seen| seen.connection)
+        .collect::<std::collections::BTreeSet<_>>();
+    assert_eq!(connections.len(), 3, "one for each identity, and one used again");
+}
+
+#[tokio::test]
+async fn a_client_certificate_is_shown_to_upstreams_that_ask() {
+    let (authority, clients) = (Authority::new("authority"), Authority::new("clients"));
+    let backend =
+        Backend::secured("ok", server(&authority.issue("inner.test"), Some(&clients))).await;
+    let gateway = Gateway::start(&[
+        certificate(1, &clients.issue("gateway")),
+        service(
+            1,
+            backend.address,
+            json!({"protocol": "https", "retries": 0, "client_certificate": reference(1)}),
+        ),
+        service(2, backend.address, json!({"protocol": "https", "retries": 0})),
+        route(1, 1, json!({"paths": ["/with"]})),
+        route(2, 2, json!({"paths": ["/without"]})),
+    ]);
+    let mut client = gateway.connect().await;
+    for (path, status) in [("/with", "200"), ("/without", "502"), ("/with", "200")] {
+        client.send(format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n")).await;
+        assert_eq!(client.answer().await.0.split(' ').nth(1), Some(status), "{path}");
+    }
+}
