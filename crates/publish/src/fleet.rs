@@ -237,6 +237,19 @@ impl Fleet {
     /// A data plane opened a stream.
     pub(crate) fn attach(&self, node: Node, address: Option<IpAddr>) -> Attached {
         let id = node.id;
+        let other = self.lock().get(&id).and_then(|entry| {
+            let former = &entry.member.node.hostname;
+            (entry.streams > 0 && *former != node.hostname).then(|| former.clone())
+        });
+        if let Some(other) = other {
+            tracing::warn!(
+                node = %id,
+                hostname = node.hostname,
+                other,
+                "two data planes have the same node id and are counted as one; give each a data \
+                 directory of its own"
+            );
+        }
         self.update(node, address, |entry| entry.streams += 1);
         Attached { fleet: self.clone(), id }
     }
@@ -257,10 +270,12 @@ impl Fleet {
 
     /// Forgets data planes that were not heard of for so long.
     pub(crate) fn forget(&self, unseen: Duration) {
-        let now = Instant::now();
-        let before = self.lock().len();
-        self.lock().retain(|_, entry| entry.is_live() || now - entry.seen <= unseen);
-        if self.lock().len() != before {
+        let mut members = self.lock();
+        let before = members.len();
+        members.retain(|_, entry| entry.is_live() || entry.seen.elapsed() <= unseen);
+        let forgotten = before - members.len();
+        drop(members);
+        if forgotten > 0 {
             self.inner.changed.send_replace(());
         }
     }

@@ -9,9 +9,8 @@ use uuid::Uuid;
 /// When a call returns, requests are answered from its result: that is what is then acknowledged.
 pub trait Apply: Send + 'static {
     /// Replaces everything: at the start, and when the log could not lead here. No entity occurs
-    /// twice, none is a deletion.
-    ///
-    /// Answers with what could not be applied; see [`apply`](Apply::apply).
+    /// twice, none is a deletion. What was there before and is rejected now keeps its last good
+    /// version, as in [`apply`](Apply::apply), and so are the rejections.
     fn replace(&mut self, at: Cursor, entities: Vec<Change>) -> Vec<Rejection>;
 
     /// Applies what follows. No entity occurs twice in a transaction; the changes of one belong

@@ -331,7 +331,7 @@ impl Driver {
                 .and_then(|endpoint| self.settings.endpoints.get(endpoint))
                 .map(|endpoint| endpoint.name().clone()),
             last_contact: self.machine.last_contact(),
-            rejected: serving.rejected(),
+            rejected: serving.rejected().clone(),
         };
         self.served = next.serving;
         let changed = status.send_if_modified(|status| {

@@ -22,6 +22,8 @@ pub(crate) struct Serving<A> {
     /// What was handed to `apply`, rejected or not.
     handed: Entities,
     rejected: BTreeMap<(Kind, Uuid), Fallback>,
+    /// `rejected` for everybody else.
+    list: Arc<[Rejected]>,
 }
 
 /// An entity that is rejected.
@@ -43,7 +45,13 @@ pub(crate) enum Work {
 
 impl<A: Apply> Serving<A> {
     pub(crate) fn new(apply: A) -> Serving<A> {
-        Serving { apply, at: None, handed: Entities::default(), rejected: BTreeMap::new() }
+        Serving {
+            apply,
+            at: None,
+            handed: Entities::default(),
+            rejected: BTreeMap::new(),
+            list: Arc::from([]),
+        }
     }
 
     /// Where what is served stands.
@@ -52,16 +60,8 @@ impl<A: Apply> Serving<A> {
     }
 
     /// What is rejected, by kind and id.
-    pub(crate) fn rejected(&self) -> Arc<[Rejected]> {
-        self.rejected
-            .iter()
-            .map(|((kind, id), fallback)| Rejected {
-                revision: fallback.revision,
-                kind: kind.clone(),
-                id: *id,
-                reason: fallback.reason.clone(),
-            })
-            .collect()
+    pub(crate) fn rejected(&self) -> &Arc<[Rejected]> {
+        &self.list
     }
 
     /// The versions that are served of what is rejected.
@@ -102,47 +102,22 @@ impl<A: Apply> Serving<A> {
     }
 
     fn replace(&mut self, at: Cursor, entities: Entities, last_good: Vec<(Kind, Uuid, Arc<str>)>) {
-        // The last good versions are applied first, and what was rejected over them again: the
-        // way that led here.
-        let mut good: BTreeMap<(Kind, Uuid), Arc<str>> = last_good
+        // What was kept as the last good versions is applied first, and what was rejected over it
+        // again: the way that the process before this one went.
+        let good: Vec<_> = last_good
             .into_iter()
-            .chain(self.last_good())
             .filter(|(kind, id, body)| entities.get(kind, *id).is_some_and(|is| is != body))
-            .map(|(kind, id, body)| ((kind, id), body))
             .collect();
         let mut first = entities.clone();
-        for ((kind, id), body) in &good {
+        for (kind, id, body) in &good {
             first.put(kind, *id, body.clone());
         }
         let before = std::mem::replace(&mut self.handed, first);
-        let rejected_before = std::mem::take(&mut self.rejected);
         let rejections = self.apply.replace(at, self.handed.to_changes());
-        self.note(at.revision, rejections, &Entities::default());
+        self.note(at.revision, rejections, &before);
         self.at = Some(at);
-        // What was in order until now, and is not in its new version.
-        let lost: Vec<Change> = self
-            .rejected
-            .keys()
-            .filter(|key| !good.contains_key(key) && !rejected_before.contains_key(key))
-            .filter_map(|(kind, id)| {
-                let body = before.get(kind, *id)?;
-                (entities.get(kind, *id)? != body).then(|| Change {
-                    kind: kind.clone(),
-                    id: *id,
-                    body: Some(body.clone()),
-                })
-            })
-            .collect();
-        if !lost.is_empty() {
-            for change in &lost {
-                good.extend(
-                    change.body.clone().map(|body| ((change.kind.clone(), change.id), body)),
-                );
-            }
-            self.repeat(at, lost);
-        }
         if !good.is_empty() {
-            let changes = good.into_keys().map(|(kind, id)| {
+            let changes = good.into_iter().map(|(kind, id, _)| {
                 let body = entities.get(&kind, id).cloned();
                 Change { kind, id, body }
             });
@@ -189,6 +164,15 @@ impl<A: Apply> Serving<A> {
         for ((kind, id), _) in were {
             tracing::info!(%kind, %id, revision, "an entity that was rejected is in order again");
         }
+        if !(self.rejected.is_empty() && self.list.is_empty()) {
+            let list = self.rejected.iter().map(|((kind, id), fallback)| Rejected {
+                revision: fallback.revision,
+                kind: kind.clone(),
+                id: *id,
+                reason: fallback.reason.clone(),
+            });
+            self.list = list.collect();
+        }
     }
 }
 
@@ -227,7 +211,16 @@ mod tests {
 
     impl Apply for Picky {
         fn replace(&mut self, _: Cursor, entities: Vec<Change>) -> Vec<Rejection> {
-            *self = Picky::default();
+            let stays = |id: &Uuid| entities.iter().any(|entity| entity.id == *id);
+            let gone: Vec<Change> = self
+                .served
+                .to_changes()
+                .into_iter()
+                .filter(|entity| !stays(&entity.id))
+                .map(|entity| Change { body: None, ..entity })
+                .collect();
+            self.served.apply(&gone);
+            self.bad.retain(|id, _| stays(id));
             self.take(&entities)
         }
 

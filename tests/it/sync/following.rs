@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use lifecycle::Shutdown;
 use publish::Wanted;
 use subscribe::State;
 use tokio::time::{Instant, sleep};
@@ -294,4 +295,26 @@ async fn an_entity_too_large_to_travel_holds_up_nobody() {
     let mut newcomer = DataPlane::start(2, vec![Wire::to(&control_plane).endpoint("cp")]);
     newcomer.until(SOON, |status| status.serving == Some(at)).await;
     assert_eq!(newcomer.mirror().body(1), Some("one"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_log_is_kept_as_long_as_was_said() {
+    let retention = publish::Retention { age: Duration::from_secs(7_200), revisions: 20 };
+    let store = FaultyStore::new();
+    let control_plane = ControlPlane::with(&store, publish::Settings { retention, ..settings() });
+    let (publisher, shutdown) = (control_plane.publisher.clone(), Shutdown::new());
+    let until = shutdown.clone();
+    let compacting = tokio::spawn(async move { publisher.compact(&until).await });
+    // One revision a minute: two hours keep more than 20 of them.
+    for n in 0..240 {
+        store.put(1, &n.to_string());
+        sleep(Duration::from_secs(60)).await;
+    }
+    let kept = store.now().0.revision - store.compacted();
+    assert!((119..=135).contains(&kept), "{kept} of two hours");
+    // Then none for a day: the newest 20 stay.
+    sleep(Duration::from_secs(86_400)).await;
+    assert_eq!(store.now().0.revision - store.compacted(), 20);
+    shutdown.drain();
+    compacting.await.expect("no panic");
 }

@@ -173,7 +173,12 @@ impl Apply for Served {
     fn replace(&mut self, at: Cursor, entities: Vec<Change>) -> Vec<Rejection> {
         let mut mirror = self.0.lock().expect("no panic");
         mirror.replaced += 1;
-        mirror.entities = Entities::default();
+        let stays: Entities =
+            entities.iter().filter_map(|e| Some((e.kind.clone(), e.id, e.body.clone()?))).collect();
+        let gone = |entity: &Change| stays.get(&entity.kind, entity.id).is_none();
+        let gone = mirror.entities.to_changes().into_iter().filter(gone);
+        let gone: Vec<Change> = gone.map(|entity| Change { body: None, ..entity }).collect();
+        mirror.entities.apply(&gone);
         mirror.bad.clear();
         mirror.epoch = at.epoch;
         mirror.way.push(at);

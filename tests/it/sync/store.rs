@@ -103,6 +103,11 @@ impl FaultyStore {
         self.lock().compacted = upto;
     }
 
+    /// Up to where the log is cut.
+    pub(super) fn compacted(&self) -> u64 {
+        self.lock().compacted
+    }
+
     /// The database is put back to how it was at a revision, as by a backup: nobody says so.
     pub(super) fn set_back(&self, to: u64) {
         let mut state = self.lock();
