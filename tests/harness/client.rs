@@ -43,6 +43,16 @@ impl Client {
         Client { admin: admin.to_string(), proxy: proxy.to_string() }
     }
 
+    /// The same, with the proxy elsewhere.
+    pub fn with_proxy(&self, proxy: SocketAddr) -> Client {
+        Client { proxy: proxy.to_string(), ..self.clone() }
+    }
+
+    /// The same, with the Admin API elsewhere.
+    pub fn with_admin(&self, admin: SocketAddr) -> Client {
+        Client { admin: admin.to_string(), ..self.clone() }
+    }
+
     /// Calls the Admin API with a request in the form of the recorded scenarios (`method`,
     /// `path`, `headers`, and one of `json`, `form`, `body`).
     ///

@@ -156,7 +156,7 @@ impl Request {
         }
         let mut body = Vec::new();
         if let Some(json) = request.get("json") {
-            body = serde_json::to_vec(json)?;
+            body = as_recorded(json)?;
             headers.push(("Content-Type".into(), "application/json".into()));
         } else if let Some(form) = request["form"].as_str() {
             body = form.as_bytes().to_vec();
@@ -202,8 +202,60 @@ impl Request {
     }
 }
 
+/// JSON as the recording client wrote it, with a space after each comma and colon: what a backend
+/// saw was recorded byte for byte.
+fn as_recorded(json: &Value) -> Result<Vec<u8>> {
+    struct Spaced;
+
+    impl serde_json::ser::Formatter for Spaced {
+        fn begin_array_value<W: Write + ?Sized>(
+            &mut self,
+            out: &mut W,
+            first: bool,
+        ) -> std::io::Result<()> {
+            out.write_all(if first { b"" } else { b", " })
+        }
+
+        fn begin_object_key<W: Write + ?Sized>(
+            &mut self,
+            out: &mut W,
+            first: bool,
+        ) -> std::io::Result<()> {
+            out.write_all(if first { b"" } else { b", " })
+        }
+
+        fn begin_object_value<W: Write + ?Sized>(&mut self, out: &mut W) -> std::io::Result<()> {
+            out.write_all(b": ")
+        }
+
+        fn write_string_fragment<W: Write + ?Sized>(
+            &mut self,
+            out: &mut W,
+            fragment: &str,
+        ) -> std::io::Result<()> {
+            for c in fragment.chars() {
+                if c.is_ascii() {
+                    out.write_all(&[c as u8])?;
+                } else {
+                    for unit in c.encode_utf16(&mut [0; 2]) {
+                        write!(out, "\\u{unit:04x}")?;
+                    }
+                }
+            }
+            Ok(())
+        }
+    }
+
+    let mut body = Vec::new();
+    serde::Serialize::serialize(
+        json,
+        &mut serde_json::Serializer::with_formatter(&mut body, Spaced),
+    )?;
+    Ok(body)
+}
+
 /// What came back.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Answer {
     /// 0 when what came back was no HTTP.
     pub(crate) status: u16,
@@ -212,6 +264,8 @@ pub(crate) struct Answer {
     pub(crate) body: Vec<u8>,
     /// The CN of the certificate that the listener presented.
     pub(crate) certificate: Option<String>,
+    /// Whether the body ended before its length.
+    pub(crate) broken_off: bool,
 }
 
 impl Answer {
@@ -235,6 +289,9 @@ pub(crate) fn exchange(base: &Base, request: &Request) -> Result<Answer> {
             }
             Err(error) => return Err(error),
         };
+        if answer.broken_off {
+            bail!("the answer's body broke off after {} bytes", answer.body.len());
+        }
         if answer.status >= 200 || answer.status == 101 {
             return Ok(Answer { certificate, ..answer });
         }
@@ -306,7 +363,7 @@ fn read_answer(reader: &mut BufReader<Connection>, method: &str) -> Result<Optio
     if line.is_empty() {
         return Ok(None);
     }
-    let mut answer = Answer { status: 0, headers: Vec::new(), body: Vec::new(), certificate: None };
+    let mut answer = Answer::default();
     if !line.starts_with(b"HTTP/") {
         answer.body = line;
         reader.read_to_end(&mut answer.body)?;
@@ -343,9 +400,7 @@ fn read_answer(reader: &mut BufReader<Connection>, method: &str) -> Result<Optio
     } else if let Some(length) = answer.header("content-length") {
         let length = length.parse::<u64>().context("a Content-Length")?;
         let read = reader.take(length).read_to_end(&mut answer.body)?;
-        if (read as u64) < length {
-            bail!("the answer's body broke off after {read} of {length} bytes");
-        }
+        answer.broken_off = (read as u64) < length;
     } else {
         reader.read_to_end(&mut answer.body)?;
     }

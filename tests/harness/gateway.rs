@@ -16,6 +16,7 @@ pub struct Gateway {
     process: Process,
     admin: SocketAddr,
     proxy: SocketAddr,
+    tls: SocketAddr,
     // Dropped in this order: what runs first, what it runs in last.
     runtime: Option<Runtime>,
     _data_dir: TempDir,
@@ -26,15 +27,15 @@ impl Gateway {
     ///
     /// # Errors
     /// When they do not start.
-    pub fn start(flags: &[(&str, &str)]) -> Result<Gateway> {
+    pub fn start(flags: &[(String, String)]) -> Result<Gateway> {
         let data_dir = tempfile::tempdir()?;
         let mut all = vec![
             ("data_dir".to_owned(), data_dir.path().display().to_string()),
-            ("proxy_listen".to_owned(), "127.0.0.1:0".to_owned()),
+            ("proxy_listen".to_owned(), "127.0.0.1:0, 127.0.0.1:0 ssl http2".to_owned()),
             ("admin_listen".to_owned(), "127.0.0.1:0".to_owned()),
             ("status_listen".to_owned(), "off".to_owned()),
         ];
-        all.extend(flags.iter().map(|(name, value)| (String::from(*name), String::from(*value))));
+        all.extend_from_slice(flags);
         let sources = Sources { flags: all, ..Sources::default() };
         let settings = settings::resolve(settings::Program::Weir, &sources)?.settings;
         let process = Process::embedded();
@@ -43,6 +44,7 @@ impl Gateway {
         Ok(Gateway {
             admin: running.admin().context("an Admin listener")?,
             proxy: running.proxy().context("a proxy listener")?,
+            tls: running.data.proxy.get(1).copied().context("a TLS listener")?,
             process,
             runtime: Some(runtime),
             _data_dir: data_dir,
@@ -59,7 +61,7 @@ impl Gateway {
         crate::conformance::Gateway {
             admin: self.admin.to_string(),
             proxy: self.proxy.to_string(),
-            tls: self.proxy.to_string(),
+            tls: self.tls.to_string(),
             settle: std::time::Duration::ZERO,
         }
     }

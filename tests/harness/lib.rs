@@ -10,10 +10,14 @@ mod client;
 pub mod conformance;
 mod exchange;
 mod gateway;
+mod postgres;
 mod program;
+mod relay;
 mod sinks;
 
 pub use backend::Backend;
 pub use client::{Client, Reply};
 pub use gateway::Gateway;
+pub use postgres::postgres;
 pub use program::{Program, address};
+pub use relay::Relay;

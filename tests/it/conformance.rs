@@ -7,12 +7,17 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use end_to_end::Gateway;
 use end_to_end::conformance::Runner;
+use end_to_end::{Gateway, postgres};
 
 #[test]
 fn admin_on_sqlite() {
     replay("admin", &Gateway::start(&[]).unwrap());
+}
+
+#[test]
+fn admin_on_postgres() {
+    replay("admin", &Gateway::start(&postgres()).unwrap());
 }
 
 #[test]
@@ -41,7 +46,10 @@ fn replay(area: &str, gateway: &Gateway) {
         let name = name.to_str().unwrap();
         match (runner.play(file), pending.get(name)) {
             (problems, None) if !problems.is_empty() => {
-                wrong.push(format!("{name}\n    {}", problems.iter().take(5).cloned().collect::<Vec<_>>().join("\n    ")));
+                wrong.push(format!(
+                    "{name}\n    {}",
+                    problems.iter().take(5).cloned().collect::<Vec<_>>().join("\n    ")
+                ));
             }
             (problems, Some(reason)) if problems.is_empty() => {
                 wrong.push(format!("{name} passes: take it out of pending.txt ({reason})"));

@@ -1,5 +1,6 @@
 //! End to end: what users do, against whole gateways. One binary, so that it links once.
 
+mod cluster;
 mod conformance;
 mod processes;
 mod sync;

@@ -36,17 +36,14 @@ pub(super) fn run(loaded: Loaded) -> Result<()> {
 /// Where it listens, and what to try.
 fn greeting(settings: &Settings, running: &Running) -> String {
     let mut text = String::from("Weir runs.\n\n");
-    let mut line = |name: &str, addresses: &[SocketAddr]| {
-        if !addresses.is_empty() {
-            let addresses: Vec<String> =
-                addresses.iter().map(|address| format!("http://{address}")).collect();
-            // Writing to a string cannot fail.
-            let _ = writeln!(text, "  {name:<12} {}", addresses.join(", "));
-        }
-    };
-    line("Proxy", &running.data.proxy);
-    line("Admin API", &running.control.admin);
-    line("Status", &running.data.status);
+    let proxy = settings.proxy_listen.iter().zip(&running.data.proxy);
+    let proxy =
+        proxy.map(|(listener, address)| (if listener.ssl { "https" } else { "http" }, address));
+    let admin = running.control.admin.iter().map(|address| ("http", address));
+    let status = running.data.status.iter().map(|address| ("http", address));
+    line(&mut text, "Proxy", proxy);
+    line(&mut text, "Admin API", admin);
+    line(&mut text, "Status", status);
     let kept = match settings.database {
         Database::Sqlite => format!("SQLite in {}", settings.data_dir.display()),
         Database::Off => "none (declarative)".to_owned(),
@@ -70,6 +67,20 @@ fn greeting(settings: &Settings, running: &Running) -> String {
         );
     }
     text
+}
+
+/// A line with the URLs of some listeners; none when there are none.
+fn line<'a>(
+    text: &mut String,
+    name: &str,
+    listeners: impl Iterator<Item = (&'static str, &'a SocketAddr)>,
+) {
+    let urls: Vec<String> =
+        listeners.map(|(scheme, address)| format!("{scheme}://{address}")).collect();
+    if !urls.is_empty() {
+        // Writing to a string cannot fail.
+        let _ = writeln!(text, "  {name:<12} {}", urls.join(", "));
+    }
 }
 
 /// The address by which this machine reaches a listener of its own.
