@@ -1,9 +1,11 @@
 //! The live state of one upstream on a data plane.
 
 use std::fmt;
+use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Poll, Waker};
 use std::time::Instant;
 
 use arc_swap::ArcSwap;
@@ -33,6 +35,8 @@ pub struct Upstream {
     plan: ArcSwap<Plan>,
     generation: AtomicU64,
     control: Mutex<Control>,
+    /// Who waits for the first answer to its names.
+    waiting: Mutex<Vec<Waker>>,
 }
 
 impl Upstream {
@@ -48,6 +52,7 @@ impl Upstream {
             config: ArcSwap::from_pointee(config),
             generation: AtomicU64::new(0),
             control: Mutex::new(control),
+            waiting: Mutex::default(),
         })
     }
 
@@ -126,6 +131,24 @@ impl Upstream {
     /// not answered yet.
     pub fn is_resolved(&self) -> bool {
         self.plan.load().refusal != Some(NoPeer::Unresolved)
+    }
+
+    /// Waits until [`is_resolved`](Upstream::is_resolved): what a request does, within a bound,
+    /// that was refused with [`NoPeer::Unresolved`], before it picks again.
+    pub async fn resolved(&self) {
+        poll_fn(|context| {
+            if self.is_resolved() {
+                return Poll::Ready(());
+            }
+            let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+            if !waiting.iter().any(|waker| waker.will_wake(context.waker())) {
+                waiting.push(context.waker().clone());
+            }
+            drop(waiting);
+            // The answer may have come before the waker was in the list.
+            if self.is_resolved() { Poll::Ready(()) } else { Poll::Pending }
+        })
+        .await;
     }
 
     /// Reads from a request what ties it to a peer. Costs nothing for algorithms that do not look
@@ -240,6 +263,10 @@ impl Upstream {
     fn publish(&self, control: &mut Control) {
         self.plan.store(Arc::new(control.plan(&self.config.load())));
         self.generation.fetch_add(1, Ordering::Release);
+        if self.is_resolved() {
+            let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+            waiting.drain(..).for_each(Waker::wake);
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, Control> {

@@ -6,41 +6,41 @@ use std::sync::{Arc, Mutex, PoisonError};
 use balancer::Upstream;
 use rustc_hash::FxHashMap;
 use tokio::sync::Notify;
+use uuid::Uuid;
 
-/// What names an upstream while it is held: an upstream that was removed and made anew has the
-/// same id and is another.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(crate) struct Handle(usize);
-
-impl Handle {
-    /// The handle of an upstream. Only means it as long as somebody holds it.
-    pub(crate) fn of(upstream: &Arc<Upstream>) -> Handle {
-        Handle(Arc::as_ptr(upstream).addr())
-    }
-}
-
-/// What became of an upstream.
+/// What became of an upstream. One that was removed and made anew has the same id and is another.
 #[derive(Clone, Debug)]
 pub(crate) enum Change {
-    /// It is new or has changed.
+    /// It is new or has changed, or takes the place of one with the same id.
     Put(Arc<Upstream>),
     /// It is served no more.
     Remove(Arc<Upstream>),
 }
 
-/// Changes that nobody has taken yet. The last one of each upstream is enough, so there are never
-/// more than upstreams.
+/// Changes that nobody has taken yet. The last one of each id is enough, so there are never more
+/// than upstreams.
 #[derive(Debug, Default)]
 pub(crate) struct Changes {
-    pending: Mutex<FxHashMap<Handle, Change>>,
+    pending: Mutex<FxHashMap<Uuid, Change>>,
     more: Notify,
 }
 
 impl Changes {
     pub(crate) fn add(&self, change: Change) {
-        let (Change::Put(upstream) | Change::Remove(upstream)) = &change;
-        let handle = Handle::of(upstream);
-        self.pending.lock().unwrap_or_else(PoisonError::into_inner).insert(handle, change);
+        let mut pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
+        match &change {
+            Change::Put(upstream) => {
+                pending.insert(upstream.id(), change);
+            }
+            Change::Remove(upstream) => match pending.get(&upstream.id()) {
+                // That it goes says nothing about the one that came instead.
+                Some(Change::Put(other)) if !Arc::ptr_eq(other, upstream) => {}
+                _ => {
+                    pending.insert(upstream.id(), change);
+                }
+            },
+        }
+        drop(pending);
         self.more.notify_one();
     }
 
@@ -54,5 +54,32 @@ impl Changes {
             }
             self.more.notified().await;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn the_last_change_of_an_id_counts() {
+        let upstream = || Upstream::for_host(Uuid::nil(), "10.0.0.1", 80, 0);
+        let (old, new) = (upstream(), upstream());
+        let check = async |changes: &[Change], expected: &Change| {
+            let pending = Changes::default();
+            changes.iter().for_each(|change| pending.add(change.clone()));
+            let taken = pending.take().await;
+            let same = match (&taken[..], expected) {
+                ([Change::Put(a)], Change::Put(b)) => Arc::ptr_eq(a, b),
+                ([Change::Remove(a)], Change::Remove(b)) => Arc::ptr_eq(a, b),
+                _ => false,
+            };
+            assert!(same, "{changes:?} became {taken:?}");
+        };
+        let put = |upstream: &Arc<Upstream>| Change::Put(Arc::clone(upstream));
+        let remove = |upstream: &Arc<Upstream>| Change::Remove(Arc::clone(upstream));
+        check(&[put(&old), remove(&old)], &remove(&old)).await;
+        check(&[put(&old), remove(&old), put(&new)], &put(&new)).await;
+        check(&[put(&new), remove(&old)], &put(&new)).await;
     }
 }

@@ -2,7 +2,6 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
 
 use balancer::Upstream;
 use lifecycle::{Clock, Tasks};
@@ -11,7 +10,7 @@ use rand::{Rng, SeedableRng};
 
 use crate::follow::{Change, Changes};
 use crate::probe::{FindCertificate, Prober};
-use crate::resolve::{Answers, Resolver, ResolverSettings};
+use crate::resolve::{Resolver, ResolverSettings};
 
 /// Probes of the node that may be under way at once, however many upstreams there are.
 const PROBES_AT_ONCE: usize = 512;
@@ -38,7 +37,6 @@ impl fmt::Debug for KeeperSettings {
 pub struct Keeper {
     to_resolver: Arc<Changes>,
     to_prober: Arc<Changes>,
-    answers: Arc<Answers>,
 }
 
 impl Keeper {
@@ -47,18 +45,10 @@ impl Keeper {
     /// # Panics
     /// Outside of a tokio runtime.
     pub fn start(settings: KeeperSettings, clock: Arc<dyn Clock>, tasks: &Tasks) -> Keeper {
-        let keeper = Keeper {
-            to_resolver: Arc::default(),
-            to_prober: Arc::default(),
-            answers: Arc::default(),
-        };
+        let keeper = Keeper { to_resolver: Arc::default(), to_prober: Arc::default() };
         let mut random = StdRng::seed_from_u64(settings.seed);
-        let resolver = Resolver::new(
-            settings.resolver,
-            Arc::clone(&keeper.to_resolver),
-            Arc::clone(&keeper.answers),
-            random.random(),
-        );
+        let resolver =
+            Resolver::new(settings.resolver, Arc::clone(&keeper.to_resolver), random.random());
         let prober = Prober::new(
             clock,
             Arc::clone(&keeper.to_prober),
@@ -71,7 +61,8 @@ impl Keeper {
         keeper
     }
 
-    /// Looks after an upstream that is new or has changed. Returns at once.
+    /// Looks after an upstream that is new or has changed; one with the same id that was looked
+    /// after before is let go. Returns at once.
     pub fn put(&self, upstream: &Arc<Upstream>) {
         self.to_resolver.add(Change::Put(Arc::clone(upstream)));
         self.to_prober.add(Change::Put(Arc::clone(upstream)));
@@ -81,11 +72,5 @@ impl Keeper {
     pub fn remove(&self, upstream: &Arc<Upstream>) {
         self.to_resolver.add(Change::Remove(Arc::clone(upstream)));
         self.to_prober.add(Change::Remove(Arc::clone(upstream)));
-    }
-
-    /// Waits for the first answer to an upstream's names, at most this long: what a request does
-    /// that was refused with [`balancer::NoPeer::Unresolved`]. Whether picking again makes sense.
-    pub async fn resolved(&self, upstream: &Upstream, limit: Duration) -> bool {
-        tokio::time::timeout(limit, self.answers.resolved(upstream)).await.is_ok()
     }
 }

@@ -26,7 +26,7 @@ use rustc_hash::FxHashMap;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 use uuid::Uuid;
 
-use crate::follow::{Change, Changes, Handle};
+use crate::follow::{Change, Changes};
 use crate::probe::exchange::Exchange;
 
 /// How often upstreams are looked at for what others changed in them (Kong's tick).
@@ -75,10 +75,10 @@ pub(crate) struct Prober {
     certificates: Arc<FindCertificate>,
     at_once: usize,
     random: StdRng,
-    upstreams: FxHashMap<Handle, Watched>,
-    due: BinaryHeap<Reverse<(Instant, Handle, PeerId)>>,
+    upstreams: FxHashMap<Uuid, Watched>,
+    due: BinaryHeap<Reverse<(Instant, Uuid, PeerId)>>,
     /// Due, and waiting for room on the node.
-    ready: VecDeque<(Handle, PeerId)>,
+    ready: VecDeque<(Uuid, PeerId)>,
     running: FuturesUnordered<BoxFuture<'static, Done>>,
 }
 
@@ -104,7 +104,7 @@ struct Scheduled {
 }
 
 struct Done {
-    handle: Handle,
+    upstream: Arc<Upstream>,
     peer: Arc<Peer>,
     /// `None` when nothing can be said.
     outcome: Option<Outcome>,
@@ -152,54 +152,58 @@ impl Prober {
     }
 
     fn follow(&mut self, change: Change) {
+        let (Change::Put(upstream) | Change::Remove(upstream)) = &change;
+        let id = upstream.id();
+        let is_watched =
+            self.upstreams.get(&id).is_some_and(|watched| Arc::ptr_eq(&watched.upstream, upstream));
         match change {
-            Change::Remove(upstream) => {
-                self.upstreams.remove(&Handle::of(&upstream));
+            Change::Remove(_) if is_watched => {
+                self.upstreams.remove(&id);
             }
+            Change::Remove(_) => {}
+            // What changed in it shows in its generation.
+            Change::Put(_) if is_watched => {}
             Change::Put(upstream) => {
-                let handle = Handle::of(&upstream);
-                if !upstream.config().active.is_on() {
-                    self.upstreams.remove(&handle);
-                } else if !self.upstreams.contains_key(&handle) {
-                    let config = upstream.config();
-                    let watched = Watched {
-                        exchange: Arc::new(Exchange::new(&config, &*self.certificates)),
-                        // Any other one, so that it is looked at.
-                        generation: upstream.generation().wrapping_sub(1),
-                        config,
-                        upstream,
-                        peers: FxHashMap::default(),
-                        running: 0,
-                        waiting: VecDeque::new(),
-                    };
-                    self.upstreams.insert(handle, watched);
-                    self.look_at(handle);
+                let config = upstream.config();
+                if !config.active.is_on() {
+                    self.upstreams.remove(&id);
+                    return;
                 }
-                // What changed in one that is watched already shows in its generation.
+                let watched = Watched {
+                    exchange: Arc::new(Exchange::new(&config, &*self.certificates)),
+                    generation: upstream.generation(),
+                    config,
+                    upstream,
+                    peers: FxHashMap::default(),
+                    running: 0,
+                    waiting: VecDeque::new(),
+                };
+                self.upstreams.insert(id, watched);
+                self.look_at(id);
             }
         }
     }
 
     fn sweep(&mut self) {
-        let changed: Vec<Handle> = self
+        let changed: Vec<Uuid> = self
             .upstreams
             .iter()
             .filter(|(_, watched)| watched.upstream.generation() != watched.generation)
-            .map(|(handle, _)| *handle)
+            .map(|(id, _)| *id)
             .collect();
-        for handle in changed {
-            self.look_at(handle);
+        for id in changed {
+            self.look_at(id);
         }
     }
 
     /// Brings what is known of an upstream up to date.
-    fn look_at(&mut self, handle: Handle) {
-        let Some(watched) = self.upstreams.get_mut(&handle) else { return };
+    fn look_at(&mut self, id: Uuid) {
+        let Some(watched) = self.upstreams.get_mut(&id) else { return };
         // First, so that a change that comes meanwhile is seen next time.
         watched.generation = watched.upstream.generation();
         let config = watched.upstream.config();
         if !config.active.is_on() {
-            self.upstreams.remove(&handle);
+            self.upstreams.remove(&id);
             return;
         }
         if config != watched.config {
@@ -222,7 +226,7 @@ impl Prober {
                     // Anywhere within the first interval, so that peers that come together are
                     // not probed together ever after.
                     scheduled.due = now + interval.mul_f64(self.random.random_range(0.0..1.0));
-                    self.due.push(Reverse((scheduled.due, handle, peer.id())));
+                    self.due.push(Reverse((scheduled.due, id, peer.id())));
                 }
             }
             watched.peers.insert(peer.id(), scheduled);
@@ -234,15 +238,15 @@ impl Prober {
         while let Some(Reverse((due, ..))) = self.due.peek()
             && *due <= until
         {
-            let Some(Reverse((due, handle, id))) = self.due.pop() else { break };
-            if let Some(watched) = self.upstreams.get_mut(&handle)
-                && let Some(scheduled) = watched.peers.get_mut(&id)
+            let Some(Reverse((due, id, peer))) = self.due.pop() else { break };
+            if let Some(watched) = self.upstreams.get_mut(&id)
+                && let Some(scheduled) = watched.peers.get_mut(&peer)
                 && scheduled.due == due
                 && !scheduled.interval.is_zero()
                 && !scheduled.is_busy
             {
                 scheduled.is_busy = true;
-                self.ready.push_back((handle, id));
+                self.ready.push_back((id, peer));
             }
         }
         self.begin_what_is_ready();
@@ -250,46 +254,52 @@ impl Prober {
 
     fn begin_what_is_ready(&mut self) {
         while self.running.len() < self.at_once
-            && let Some((handle, id)) = self.ready.pop_front()
+            && let Some((id, peer)) = self.ready.pop_front()
         {
-            let Some(watched) = self.upstreams.get_mut(&handle) else { continue };
-            let Some(scheduled) = watched.peers.get(&id) else { continue };
+            let Some(watched) = self.upstreams.get_mut(&id) else { continue };
+            let Some(scheduled) = watched.peers.get(&peer) else {
+                // It went while it waited; the room is for the next one.
+                self.ready.extend(watched.waiting.pop_front().map(|next| (id, next)));
+                continue;
+            };
             if watched.running >= watched.config.active.concurrency.max(1) {
-                watched.waiting.push_back(id);
+                watched.waiting.push_back(peer);
                 continue;
             }
             watched.running += 1;
+            let upstream = Arc::clone(&watched.upstream);
             let (exchange, peer) = (Arc::clone(&watched.exchange), Arc::clone(&scheduled.peer));
             self.running.push(Box::pin(async move {
                 let outcome = exchange.with(&peer).await;
-                Done { handle, peer, outcome }
+                Done { upstream, peer, outcome }
             }));
         }
     }
 
-    fn take_over(&mut self, Done { handle, peer, outcome }: &Done) {
-        if let Some(watched) = self.upstreams.get_mut(handle) {
-            // One that was removed and made anew at the same address of memory starts at zero.
+    fn take_over(&mut self, Done { upstream, peer, outcome }: &Done) {
+        let id = upstream.id();
+        let watched = self.upstreams.get_mut(&id);
+        // Otherwise it was removed meanwhile, or another one took its place.
+        if let Some(watched) = watched.filter(|it| Arc::ptr_eq(&it.upstream, upstream)) {
             watched.running = watched.running.saturating_sub(1);
             let now = self.clock.monotonic();
-            let transition = outcome
-                .and_then(|outcome| watched.upstream.report(peer, outcome, Source::Active, now));
+            let transition =
+                outcome.and_then(|outcome| upstream.report(peer, outcome, Source::Active, now));
             if let Some(transition) = transition {
                 log_transition(&watched.config, &transition);
             }
             if let Some(scheduled) = watched.peers.get_mut(&peer.id()) {
                 scheduled.is_busy = false;
-                let interval = interval_of(&watched.config.active, peer);
-                scheduled.interval = interval;
-                if !interval.is_zero() {
-                    let step = interval.mul_f64(self.random.random_range(0.95..1.05));
+                scheduled.interval = interval_of(&watched.config.active, peer);
+                if !scheduled.interval.is_zero() {
+                    let step = scheduled.interval.mul_f64(self.random.random_range(0.95..1.05));
                     // In its rhythm, unless it lags behind.
                     scheduled.due = (scheduled.due + step).max(Instant::now() + SHORTEST);
-                    self.due.push(Reverse((scheduled.due, *handle, peer.id())));
+                    self.due.push(Reverse((scheduled.due, id, peer.id())));
                 }
             }
-            if let Some(id) = watched.waiting.pop_front() {
-                self.ready.push_front((*handle, id));
+            if let Some(next) = watched.waiting.pop_front() {
+                self.ready.push_front((id, next));
             }
         }
         self.begin_what_is_ready();

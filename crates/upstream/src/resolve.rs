@@ -21,10 +21,10 @@ use lifecycle::Backoff;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use rustc_hash::FxHashMap;
-use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
+use uuid::Uuid;
 
-use crate::follow::{Change, Changes, Handle};
+use crate::follow::{Change, Changes};
 use crate::resolve::dns::{Dns, Failure, Found};
 
 /// Names that are asked for at the same time; the others wait for their turn.
@@ -87,40 +87,25 @@ pub enum RecordKind {
     Aaaa,
 }
 
-/// What whoever waits for names needs of the resolver.
-#[derive(Debug, Default)]
-pub(crate) struct Answers(Notify);
-
-impl Answers {
-    /// Waits until a pick has something to go by.
-    pub(crate) async fn resolved(&self, upstream: &Upstream) {
-        loop {
-            let answered = self.0.notified();
-            tokio::pin!(answered);
-            // From here on no answer is missed.
-            answered.as_mut().enable();
-            if upstream.is_resolved() {
-                return;
-            }
-            answered.await;
-        }
-    }
-}
-
 /// Looks after the names of all upstreams, for ever.
 pub(crate) struct Resolver {
     dns: Arc<Dns>,
     settings: ResolverSettings,
     changes: Arc<Changes>,
-    answers: Arc<Answers>,
     random: StdRng,
     /// The shortest life of an answer.
     shortest: Duration,
-    upstreams: FxHashMap<Handle, (Arc<Upstream>, Vec<Arc<str>>)>,
+    upstreams: FxHashMap<Uuid, Followed>,
     names: FxHashMap<Arc<str>, Name>,
     due: BinaryHeap<Reverse<(Instant, Arc<str>)>>,
     waiting: VecDeque<Arc<str>>,
     asked: FuturesUnordered<BoxFuture<'static, Asked>>,
+}
+
+/// An upstream and those of its names that are looked after.
+struct Followed {
+    upstream: Arc<Upstream>,
+    names: Vec<Arc<str>>,
 }
 
 /// A name that was asked for, and what came of it.
@@ -132,7 +117,7 @@ struct Asked {
 /// One name.
 #[derive(Debug)]
 struct Name {
-    upstreams: FxHashMap<Handle, Arc<Upstream>>,
+    upstreams: FxHashMap<Uuid, Arc<Upstream>>,
     /// When it is asked for next; an entry of the queue with another time is an old one.
     due: Instant,
     /// Whether it is asked for or waits for its turn.
@@ -146,17 +131,11 @@ struct Name {
 
 impl Resolver {
     /// A resolver that follows these changes.
-    pub(crate) fn new(
-        settings: ResolverSettings,
-        changes: Arc<Changes>,
-        answers: Arc<Answers>,
-        seed: u64,
-    ) -> Resolver {
+    pub(crate) fn new(settings: ResolverSettings, changes: Arc<Changes>, seed: u64) -> Resolver {
         Resolver {
             dns: Arc::new(Dns::new(&settings)),
             settings,
             changes,
-            answers,
             random: StdRng::seed_from_u64(seed),
             shortest: SHORTEST,
             upstreams: FxHashMap::default(),
@@ -187,22 +166,26 @@ impl Resolver {
             match change {
                 Change::Put(upstream) => self.put(upstream),
                 Change::Remove(upstream) => {
-                    let handle = Handle::of(&upstream);
-                    let (_, names) = self.upstreams.remove(&handle).unzip();
-                    names.iter().flatten().for_each(|name| self.forget(name, handle));
+                    let id = upstream.id();
+                    if self
+                        .upstreams
+                        .get(&id)
+                        .is_some_and(|it| Arc::ptr_eq(&it.upstream, &upstream))
+                        && let Some(gone) = self.upstreams.remove(&id)
+                    {
+                        gone.names.iter().for_each(|name| self.forget(name, id));
+                    }
                 }
             }
         }
-        // An upstream may have become resolvable by losing its names.
-        self.answers.0.notify_waiters();
     }
 
     fn put(&mut self, upstream: Arc<Upstream>) {
-        let handle = Handle::of(&upstream);
+        let id = upstream.id();
         let names = upstream.names();
+        let now = Instant::now();
+        let error_ttl = self.settings.error_ttl.max(Duration::from_millis(10));
         for name in &names {
-            let now = Instant::now();
-            let error_ttl = self.settings.error_ttl.max(Duration::from_millis(10));
             let entry = self.names.entry(Arc::clone(name)).or_insert_with(|| {
                 self.due.push(Reverse((now, Arc::clone(name))));
                 Name {
@@ -215,22 +198,25 @@ impl Resolver {
                     backoff: Backoff::new(error_ttl, LONGEST_RETRY.max(error_ttl)),
                 }
             });
-            entry.upstreams.insert(handle, Arc::clone(&upstream));
+            // In the place of one with the same id, if there was one.
+            entry.upstreams.insert(id, Arc::clone(&upstream));
             // Also when it was followed before: the target may have gone and come back.
             if let Some(answer) = &entry.answer {
                 upstream.set_answer(name, answer);
             }
         }
-        let before = self.upstreams.insert(handle, (upstream, names.clone()));
-        let (_, before) = before.unzip();
-        for name in before.iter().flatten().filter(|name| !names.contains(name)) {
-            self.forget(name, handle);
+        let followed = Followed { upstream, names: names.clone() };
+        let before = self.upstreams.insert(id, followed);
+        for name in before.iter().flat_map(|before| &before.names) {
+            if !names.contains(name) {
+                self.forget(name, id);
+            }
         }
     }
 
-    fn forget(&mut self, name: &Arc<str>, handle: Handle) {
+    fn forget(&mut self, name: &Arc<str>, id: Uuid) {
         if let Some(entry) = self.names.get_mut(name) {
-            entry.upstreams.remove(&handle);
+            entry.upstreams.remove(&id);
             if entry.upstreams.is_empty() {
                 self.names.remove(name);
             }
@@ -321,7 +307,6 @@ impl Resolver {
         entry.is_busy = false;
         entry.due = now + wait;
         self.due.push(Reverse((entry.due, Arc::clone(name))));
-        self.answers.0.notify_waiters();
     }
 }
 

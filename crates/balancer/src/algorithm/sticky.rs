@@ -36,7 +36,10 @@ impl Algorithm for Sticky {
     }
 
     fn rebuilt(&self, pool: &Pool) -> Arc<dyn Algorithm> {
-        Arc::new(Sticky { fresh: self.fresh.successor(pool), slots: identities(pool, self.slots.len()) })
+        Arc::new(Sticky {
+            fresh: self.fresh.successor(pool),
+            slots: identities(pool, self.slots.len()),
+        })
     }
 
     fn has_tiers(&self) -> bool {

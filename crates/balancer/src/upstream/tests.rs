@@ -516,6 +516,29 @@ fn the_view_tells_it_all() {
     assert_eq!(view.weight.unavailable, 0);
 }
 
+struct Woken(AtomicBool);
+
+impl std::task::Wake for Woken {
+    fn wake(self: Arc<Self>) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+}
+
+#[test]
+fn who_waits_for_a_name_is_woken_by_its_answer() {
+    let upstream = Upstream::for_host(Uuid::nil(), "a.example", 80, 0);
+    let woken = Arc::new(Woken(AtomicBool::new(false)));
+    let waker = Arc::clone(&woken).into();
+    let mut context = std::task::Context::from_waker(&waker);
+    let mut resolved = std::pin::pin!(upstream.resolved());
+    assert!(resolved.as_mut().poll(&mut context).is_pending());
+    upstream.configure(Config::implicit(Uuid::nil(), "a.example"));
+    assert!(!woken.0.load(Ordering::SeqCst), "nothing new");
+    upstream.set_answer("a.example", &Answer::Failed("gone".into()));
+    assert!(woken.0.load(Ordering::SeqCst), "a failure is an answer");
+    assert!(resolved.as_mut().poll(&mut context).is_ready());
+}
+
 /// Threads pick and report while targets come, go and change: nobody is lost, nobody sees a half
 /// of a change, and every transition is told once.
 #[test]

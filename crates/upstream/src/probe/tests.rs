@@ -300,12 +300,12 @@ async fn targets_that_come_and_go_are_followed() {
     until("the upstream is let go", || Arc::strong_count(&upstream) == 1).await;
 }
 
-#[tokio::test]
-async fn probes_at_once_are_bounded() {
+/// One silent target at several addresses.
+async fn silent_at(count: u8) -> (Target, Vec<SocketAddr>) {
     let target = Target::start(Mode::Silence).await;
-    let names: Vec<SocketAddr> =
-        (1..=9).map(|n| SocketAddr::from(([127, 0, 0, n], target.address.port()))).collect();
-    for address in &names[1..] {
+    let port = target.address.port();
+    let addresses: Vec<_> = (1..=count).map(|n| SocketAddr::from(([127, 0, 0, n], port))).collect();
+    for address in &addresses[1..] {
         let listener = TcpListener::bind(address).await.unwrap();
         let target = target.clone();
         tokio::spawn(async move {
@@ -315,6 +315,12 @@ async fn probes_at_once_are_bounded() {
             }
         });
     }
+    (target, addresses)
+}
+
+#[tokio::test]
+async fn probes_at_once_are_bounded() {
+    let (target, addresses) = silent_at(9).await;
     let active = |concurrency| ActiveChecks {
         concurrency,
         timeout: Duration::from_millis(100),
@@ -323,7 +329,7 @@ async fn probes_at_once_are_bounded() {
     // By the upstream, then by the node.
     for (concurrency, at_once, bound) in [(2, 512, 2), (100, 3, 3)] {
         target.most_open.store(0, Ordering::SeqCst);
-        let upstream = upstream(config(active(concurrency)), &names);
+        let upstream = upstream(config(active(concurrency)), &addresses);
         let running = start_with(&[&upstream], at_once, Arc::new(|_| None));
         let all_out = || upstream.peers().iter().all(|peer| !peer.health().is_available());
         until("all have had their turn", all_out).await;
@@ -331,6 +337,28 @@ async fn probes_at_once_are_bounded() {
         assert_eq!(target.most_open.load(Ordering::SeqCst), bound);
         until("all are closed", || target.open.load(Ordering::SeqCst) == 0).await;
     }
+}
+
+#[tokio::test]
+async fn a_peer_that_goes_while_it_waits_holds_up_nobody() {
+    let (_target, addresses) = silent_at(6).await;
+    let active = ActiveChecks {
+        concurrency: 1,
+        timeout: Duration::from_millis(100),
+        ..checks(ProbeProtocol::Http)
+    };
+    let upstream = upstream(config(active), &addresses);
+    let _running = start(&[&upstream]);
+    let is_out = |address: &&SocketAddr| !peer_at(&upstream, **address).health().is_available();
+    until("the first is out", || addresses.iter().any(|address| is_out(&address))).await;
+    // All others wait by now; one of them stays.
+    let waiting: Vec<&SocketAddr> = addresses.iter().filter(|address| !is_out(address)).collect();
+    let (last, going) = waiting.split_last().unwrap();
+    let gone = addresses.iter().zip(1..).filter(|(address, _)| going.contains(address));
+    let gone: Vec<TargetChange> =
+        gone.map(|(_, n)| TargetChange::Remove(Uuid::from_u128(n))).collect();
+    upstream.change_targets(&gone);
+    assert_eq!(out(&upstream, **last).await, "probe: time-out");
 }
 
 /// A server configuration for `target.test`, which nobody vouches for.

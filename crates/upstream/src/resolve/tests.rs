@@ -100,7 +100,6 @@ impl NameServer {
 
 struct Running {
     changes: Arc<Changes>,
-    answers: Arc<Answers>,
     task: tokio::task::JoinHandle<()>,
 }
 
@@ -112,25 +111,24 @@ impl Drop for Running {
 
 /// A resolver that takes a TTL of 0 for 20 ms.
 fn start(settings: ResolverSettings) -> Running {
-    let (changes, answers) = (Arc::<Changes>::default(), Arc::<Answers>::default());
-    let mut resolver = Resolver::new(settings, Arc::clone(&changes), Arc::clone(&answers), 1);
+    let changes = Arc::<Changes>::default();
+    let mut resolver = Resolver::new(settings, Arc::clone(&changes), 1);
     resolver.shortest = Duration::from_millis(20);
-    Running { changes, answers, task: tokio::spawn(resolver.run()) }
+    Running { changes, task: tokio::spawn(resolver.run()) }
 }
 
 impl Running {
     fn put(&self, upstream: &Arc<Upstream>) {
         self.changes.add(Change::Put(Arc::clone(upstream)));
     }
+}
 
-    async fn resolved(&self, upstream: &Upstream) {
-        let wait = self.answers.resolved(upstream);
-        tokio::time::timeout(Duration::from_secs(10), wait).await.unwrap();
-    }
+async fn resolved(upstream: &Upstream) {
+    tokio::time::timeout(Duration::from_secs(10), upstream.resolved()).await.unwrap();
 }
 
 fn upstream(hosts: &[&str]) -> Arc<Upstream> {
-    let config = Config { origin: Origin::Entity, ..Config::implicit(Uuid::nil(), "u.test") };
+    let config = Config { origin: Origin::Entity, ..Config::implicit(Uuid::new_v4(), "u.test") };
     let upstream = Upstream::new(config, 0);
     upstream.set_targets(&(1..).zip(hosts).map(|(n, host)| target(n, host)).collect::<Vec<_>>());
     upstream
@@ -178,7 +176,7 @@ async fn a_name_resolves_and_follows_its_records() {
         || upstream.pick(&Pick { key: Key::None, tried: &[], now: std::time::Instant::now() });
     assert_eq!(pick().unwrap_err(), NoPeer::Unresolved);
     running.put(&upstream);
-    running.resolved(&upstream).await;
+    resolved(&upstream).await;
     assert!(pick().is_ok());
     assert_eq!(addresses(&upstream), at(&[1, 2]));
     assert_eq!(server.asked("a.example.", RecordType::AAAA), 0, "not in the order");
@@ -207,18 +205,18 @@ async fn a_name_is_one_query_for_all() {
     let upstreams: Vec<_> = (0..50).map(|_| upstream(&["a.example"])).collect();
     upstreams.iter().for_each(|upstream| running.put(upstream));
     for upstream in &upstreams {
-        running.resolved(upstream).await;
+        resolved(upstream).await;
         assert_eq!(addresses(upstream), at(&[1]));
     }
     // One that comes later finds the answer, also after its target was replaced.
     let late = upstream(&["a.example"]);
     running.put(&late);
-    running.resolved(&late).await;
+    resolved(&late).await;
     late.set_targets(&[]);
     late.set_targets(&[target(9, "a.example")]);
     assert!(!late.is_resolved());
     running.put(&late);
-    running.resolved(&late).await;
+    resolved(&late).await;
     assert_eq!(server.asked("a.example.", RecordType::A), 1);
 }
 
@@ -230,7 +228,7 @@ async fn stale_answers_serve_while_the_server_fails() {
     let running = start(settings);
     let upstream = upstream(&["a.example"]);
     running.put(&upstream);
-    running.resolved(&upstream).await;
+    resolved(&upstream).await;
     server.set("a.example.", RecordType::A, Reply::Code(ResponseCode::ServFail));
     let asked = server.asked("a.example.", RecordType::A);
     let is_asked_again = || server.asked("a.example.", RecordType::A) > asked + 1;
@@ -249,7 +247,7 @@ async fn a_name_that_is_gone_takes_its_addresses_along() {
     let running = start(server.settings());
     let upstream = upstream(&["a.example"]);
     running.put(&upstream);
-    running.resolved(&upstream).await;
+    resolved(&upstream).await;
     server.set("a.example.", RecordType::A, Reply::Code(ResponseCode::NXDomain));
     until("it is gone", || addresses(&upstream).is_empty()).await;
     assert_eq!(&*dns(&upstream), "dns server error: 3 name error");
@@ -269,9 +267,9 @@ async fn a_name_that_never_resolves_says_why() {
         ("none.example", "dns server error: 3 name error"),
         ("refused.example", "dns server error: 5 refused"),
     ] {
-        let service = Upstream::for_host(Uuid::nil(), host, 80, 0);
+        let service = Upstream::for_host(Uuid::new_v4(), host, 80, 0);
         running.put(&service);
-        running.resolved(&service).await;
+        resolved(&service).await;
         let pick = Pick { key: Key::None, tried: &[], now: std::time::Instant::now() };
         assert_eq!(service.pick(&pick).unwrap_err(), NoPeer::NameResolution(why.into()));
     }
@@ -296,7 +294,7 @@ async fn services_bring_ports_and_weights() {
     let running = start(server.settings());
     let upstream = upstream(&["_http._tcp.a.example"]);
     running.put(&upstream);
-    running.resolved(&upstream).await;
+    resolved(&upstream).await;
     let expected = [("10.0.0.1:8001", 30), ("10.0.0.2:8001", 30), ("10.0.0.3:80", 1)];
     assert_eq!(addresses(&upstream), expected.map(|(at, weight)| (at.to_owned(), weight)));
     assert_eq!(&*dns(&upstream), "SRV");
@@ -324,7 +322,7 @@ async fn the_order_decides_which_family() {
         let running = start(ResolverSettings { order, ..server.settings() });
         let upstream = upstream(&[host]);
         running.put(&upstream);
-        running.resolved(&upstream).await;
+        resolved(&upstream).await;
         assert_eq!(addresses(&upstream), [(expected.to_owned(), 100)]);
     }
 }
@@ -338,11 +336,11 @@ async fn fixed_names_need_no_server() {
         start(ResolverSettings { hosts_file: Some(file.path().to_owned()), ..server.settings() });
     let upstream = upstream(&["db"]);
     running.put(&upstream);
-    running.resolved(&upstream).await;
+    resolved(&upstream).await;
     assert_eq!(addresses(&upstream), at(&[8, 9]));
     let local = self::upstream(&["localhost"]);
     running.put(&local);
-    running.resolved(&local).await;
+    resolved(&local).await;
     assert_eq!(addresses(&local), [("127.0.0.1:80".to_owned(), 100)]);
     assert!(server.asked.lock().unwrap().is_empty());
 }
@@ -356,7 +354,7 @@ async fn names_that_nobody_wants_are_asked_for_no_more() {
     let (one, two) = (upstream(&["a.example", "b.example"]), upstream(&["b.example"]));
     running.put(&one);
     running.put(&two);
-    running.resolved(&one).await;
+    resolved(&one).await;
     one.change_targets(&[TargetChange::Remove(Uuid::from_u128(1))]);
     running.put(&one);
     running.changes.add(Change::Remove(Arc::clone(&two)));
@@ -381,7 +379,7 @@ async fn a_silent_server_holds_up_nobody_else() {
     until("it is asked for", || server.asked("silent.example.", RecordType::A) > 0).await;
     let good = upstream(&["good.example"]);
     running.put(&good);
-    running.resolved(&good).await;
+    resolved(&good).await;
     assert!(!silent.is_resolved());
 }
 
