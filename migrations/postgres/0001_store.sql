@@ -51,8 +51,7 @@ CREATE TABLE entity_tags (
     tag text COLLATE "C" NOT NULL,
     kind text COLLATE "C" NOT NULL,
     id uuid NOT NULL,
-    PRIMARY KEY (tag, kind, id),
-    FOREIGN KEY (kind, id) REFERENCES entities
+    PRIMARY KEY (tag, kind, id)
 );
 CREATE INDEX entity_tags_by_entity ON entity_tags (id, kind);
 

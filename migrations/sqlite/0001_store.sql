@@ -47,8 +47,7 @@ CREATE TABLE entity_tags (
     tag TEXT NOT NULL,
     kind TEXT NOT NULL,
     id BLOB NOT NULL,
-    PRIMARY KEY (tag, kind, id),
-    FOREIGN KEY (kind, id) REFERENCES entities
+    PRIMARY KEY (tag, kind, id)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX entity_tags_by_entity ON entity_tags (id, kind);
 

@@ -21,6 +21,10 @@ pub(crate) const GROUP: usize = 1000;
 const QUEUE: usize = 4096;
 /// A set that has waited so long is not begun any more.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// How long a group waits for those who were answered a moment ago: one tick of the timer.
+const MOMENT: Duration = Duration::from_millis(1);
+/// After waiting in vain once, 2 groups do not wait, then 4, 8, and so on, this often doubled.
+const DOUBLINGS: u32 = 6;
 /// How often a transaction that another writer broke off is run again. Each time the other one has
 /// succeeded.
 const ATTEMPTS: usize = 10;
@@ -54,7 +58,7 @@ impl Lane {
         F: Fn(Cursor) + Send + 'static,
     {
         let (queue, jobs) = mpsc::channel(QUEUE);
-        let writer = Writer { ledger, jobs, next: None, committed };
+        let writer = Writer { ledger, jobs, next: None, crowd: Crowd::default(), committed };
         tokio::spawn(writer.run());
         Lane { queue }
     }
@@ -94,11 +98,45 @@ fn crowded() -> Error {
     ))
 }
 
+/// Those who write at the same time.
+///
+/// Many of them write again as soon as they are answered. A group that does not wait for them lets
+/// the first one go alone, and the others wait for it: half as many per commit. Whether they are of
+/// that kind is learned: after waiting in vain, the next groups do not wait.
+#[derive(Debug, Default)]
+struct Crowd {
+    /// How many there were when the last group was answered.
+    size: usize,
+    /// How often in a row they did not come back in time.
+    vain: u32,
+    /// How many groups do not wait.
+    skip: u32,
+}
+
+impl Crowd {
+    /// Whether the next group waits for them.
+    fn wait(&mut self) -> bool {
+        let wait = self.size > 1 && self.skip == 0;
+        self.skip = self.skip.saturating_sub(1);
+        wait
+    }
+
+    fn stayed_away(&mut self) {
+        self.vain = (self.vain + 1).min(DOUBLINGS);
+        self.skip = 1 << self.vain;
+    }
+
+    fn came_back(&mut self) {
+        self.vain = 0;
+    }
+}
+
 struct Writer<L, F> {
     ledger: L,
     jobs: mpsc::Receiver<Job>,
     /// A job that did not go into the last group.
     next: Option<Job>,
+    crowd: Crowd,
     committed: F,
 }
 
@@ -119,12 +157,11 @@ impl<L: Ledger, F: Fn(Cursor)> Writer<L, F> {
                     let _ = answer.send(done.map_err(Error::from));
                 }
                 Job::Write(first) => {
-                    let (sets, answers): (Vec<_>, Vec<_>) = self
-                        .group(first)
-                        .into_iter()
-                        .map(|request| (request.set, request.answer))
-                        .unzip();
+                    let group = self.group(first).await;
+                    let (sets, answers): (Vec<_>, Vec<_>) =
+                        group.into_iter().map(|request| (request.set, request.answer)).unzip();
                     let outcomes = self.write(&sets).await;
+                    self.crowd.size = sets.len() + self.jobs.len();
                     for (outcome, answer) in outcomes.into_iter().zip(answers) {
                         let _ = answer.send(outcome);
                     }
@@ -134,10 +171,23 @@ impl<L: Ledger, F: Fn(Cursor)> Writer<L, F> {
     }
 
     /// A request and whatever waits behind it and fits, without those that nobody waits for.
-    fn group(&mut self, first: Request) -> Vec<Request> {
+    async fn group(&mut self, first: Request) -> Vec<Request> {
         let mut operations = first.set.operations.len();
         let mut group = vec![first];
-        while let Ok(job) = self.jobs.try_recv() {
+        let wait = self.crowd.wait();
+        let until = Instant::now() + MOMENT;
+        loop {
+            let job = match self.jobs.try_recv() {
+                Ok(job) => job,
+                Err(_) if !wait || group.len() >= self.crowd.size => break,
+                Err(_) => match timeout_at(until, self.jobs.recv()).await {
+                    Ok(Some(job)) => job,
+                    Ok(None) | Err(_) => {
+                        self.crowd.stayed_away();
+                        break;
+                    }
+                },
+            };
             match job {
                 Job::Write(request)
                     if operations.saturating_add(request.set.operations.len()) <= GROUP =>
@@ -150,6 +200,9 @@ impl<L: Ledger, F: Fn(Cursor)> Writer<L, F> {
                     break;
                 }
             }
+        }
+        if wait && group.len() >= self.crowd.size {
+            self.crowd.came_back();
         }
         group.retain(|request| !request.answer.is_closed());
         let now = Instant::now();

@@ -268,3 +268,38 @@ async fn a_lane_that_is_dropped_finishes_what_it_has() {
         tokio::task::yield_now().await;
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn writers_that_come_back_at_once_are_written_together() {
+    let set = Arc::new(start([]));
+    set.permits.add_permits(1000);
+    let mut writers = tokio::task::JoinSet::new();
+    for n in 0..4u128 {
+        let set = Arc::clone(&set);
+        writers.spawn(async move {
+            for m in 0..10 {
+                revision(set.write([n * 100 + m]).await).await;
+            }
+        });
+    }
+    writers.join_all().await;
+    let sizes: Vec<usize> = set.committed().iter().map(Vec::len).collect();
+    let full = sizes.iter().filter(|size| **size == 4).count();
+    assert!(full >= 8, "{sizes:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn writers_that_take_their_time_are_not_waited_for_again_and_again() {
+    let set = start([]);
+    set.permits.add_permits(1000);
+    let begun = Instant::now();
+    for n in 0..100 {
+        // Two at once, and then one alone.
+        let (one, two) = (set.write([3 * n]).await, set.write([3 * n + 1]).await);
+        revision(one).await;
+        revision(two).await;
+        revision(set.write([3 * n + 2]).await).await;
+    }
+    // The clock moves only where the lane waits: once per 2, 4, … 64 groups.
+    assert!(begun.elapsed() < 20 * MOMENT, "{:?}", begun.elapsed());
+}
