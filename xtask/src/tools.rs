@@ -15,10 +15,10 @@ const CARGO_DENY: &str = "0.20.2";
 pub(crate) fn deny() -> Result<()> {
     let program = cargo_deny()?;
     run(Command::new(program).current_dir(root()).args([
-        "--locked",
-        "check",
         "--config",
         ".deny.toml",
+        "--locked",
+        "check",
         "bans",
         "licenses",
         "sources",

@@ -1,19 +1,20 @@
 //! The status listener: `/status`, `/status/ready`, `/metrics`, as Kong's `status_listen`.
 
-use std::convert::Infallible;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Router;
+use axum::extract::{DefaultBodyLimit, State};
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
 use bytes::Bytes;
-use http::{Method, Request, Response, StatusCode, header};
-use http_body_util::{BodyExt, Full, Limited};
-use hyper::body::Incoming;
 use hyper::server::conn::http1;
-use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
 use lifecycle::Readiness;
 use telemetry::build_info;
 use telemetry::metrics::{self, Registry};
@@ -60,6 +61,7 @@ struct Page {
 }
 
 async fn accept(listener: tokio::net::TcpListener, page: Page) {
+    let service = TowerToHyperService::new(router(page));
     let room = Arc::new(Semaphore::new(CONNECTIONS));
     let mut connections = tokio::task::JoinSet::new();
     loop {
@@ -67,9 +69,8 @@ async fn accept(listener: tokio::net::TcpListener, page: Page) {
         let Ok(permit) = room.clone().acquire_owned().await else { return };
         match listener.accept().await {
             Ok((stream, _)) => {
-                let page = page.clone();
+                let service = service.clone();
                 connections.spawn(async move {
-                    let service = service_fn(|request| page.answer(request));
                     let connection = http1::Builder::new()
                         .timer(TokioTimer::new())
                         .header_read_timeout(HEAD_TIMEOUT)
@@ -89,73 +90,67 @@ async fn accept(listener: tokio::net::TcpListener, page: Page) {
     }
 }
 
-impl Page {
-    async fn answer(
-        &self,
-        request: Request<Incoming>,
-    ) -> Result<Response<Full<Bytes>>, Infallible> {
-        let (head, body) = request.into_parts();
-        let path = match head.uri.path() {
-            path if path.len() > 1 => path.trim_end_matches('/'),
-            path => path,
-        };
-        Ok(match (path, &head.method) {
-            ("/status", &Method::GET | &Method::HEAD) => json(StatusCode::OK, &(self.status)()),
-            ("/status/ready", &Method::GET | &Method::HEAD) => self.ready(),
-            ("/status/ready", &Method::POST) => self.drain(body).await,
-            ("/metrics", &Method::GET | &Method::HEAD) => {
-                answer(StatusCode::OK, metrics::CONTENT_TYPE, self.metrics.render().into())
-            }
-            ("/status" | "/status/ready" | "/metrics", _) => {
-                message(StatusCode::METHOD_NOT_ALLOWED, "Method not allowed")
-            }
-            _ => message(StatusCode::NOT_FOUND, "Not found"),
+/// The paths. As in Kong, a slash behind one makes no difference.
+fn router(page: Page) -> Router {
+    let paths = [
+        ("/status", get(status)),
+        ("/status/ready", get(ready).post(drain)),
+        ("/metrics", get(metrics)),
+    ];
+    let router = paths.into_iter().fold(Router::new(), |router, (path, answers)| {
+        router.route(path, answers.clone()).route(&format!("{path}/"), answers)
+    });
+    router
+        .method_not_allowed_fallback(|| async {
+            message(StatusCode::METHOD_NOT_ALLOWED, "Method not allowed")
         })
-    }
+        .fallback(|| async { message(StatusCode::NOT_FOUND, "Not found") })
+        .layer(DefaultBodyLimit::max(BODY))
+        .with_state(page)
+}
 
-    fn ready(&self) -> Response<Full<Bytes>> {
-        match self.readiness.reasons() {
-            reasons if reasons.is_empty() => message(StatusCode::OK, "ready"),
-            reasons => message(StatusCode::SERVICE_UNAVAILABLE, &reasons.join(", ")),
-        }
-    }
+async fn status(State(page): State<Page>) -> Response {
+    json(StatusCode::OK, &(page.status)())
+}
 
-    /// Kong: `status=draining` takes this node out of a load balancer that probes it, until it is
-    /// restarted. Traffic that still comes is served.
-    async fn drain(&self, body: Incoming) -> Response<Full<Bytes>> {
-        let body = Limited::new(body, BODY)
-            .collect()
-            .await
-            .map(http_body_util::Collected::to_bytes)
-            .unwrap_or_default();
-        let as_json = serde_json::from_slice::<serde_json::Value>(&body).unwrap_or_default();
-        if &*body == b"status=draining"
-            || as_json.get("status").and_then(|status| status.as_str()) == Some(DRAINING)
-        {
-            self.readiness.close(DRAINING);
-            return answer(StatusCode::NO_CONTENT, "application/json; charset=utf-8", Bytes::new());
-        }
-        message(StatusCode::BAD_REQUEST, "the body must be status=draining")
+async fn metrics(State(page): State<Page>) -> Response {
+    answer(StatusCode::OK, metrics::CONTENT_TYPE, page.metrics.render())
+}
+
+async fn ready(State(page): State<Page>) -> Response {
+    match page.readiness.reasons() {
+        reasons if reasons.is_empty() => message(StatusCode::OK, "ready"),
+        reasons => message(StatusCode::SERVICE_UNAVAILABLE, &reasons.join(", ")),
     }
 }
 
-fn message(status: StatusCode, message: &str) -> Response<Full<Bytes>> {
+/// Kong: `status=draining` takes this node out of a load balancer that probes it, until it is
+/// restarted. Traffic that still comes is served.
+async fn drain(State(page): State<Page>, body: Bytes) -> Response {
+    let as_json = serde_json::from_slice::<serde_json::Value>(&body).unwrap_or_default();
+    if &*body == b"status=draining"
+        || as_json.get("status").and_then(|status| status.as_str()) == Some(DRAINING)
+    {
+        page.readiness.close(DRAINING);
+        return answer(StatusCode::NO_CONTENT, JSON, String::new());
+    }
+    message(StatusCode::BAD_REQUEST, "the body must be status=draining")
+}
+
+const JSON: &str = "application/json; charset=utf-8";
+
+fn message(status: StatusCode, message: &str) -> Response {
     json(status, &serde_json::json!({ "message": message }))
 }
 
-fn json(status: StatusCode, value: &serde_json::Value) -> Response<Full<Bytes>> {
-    answer(status, "application/json; charset=utf-8", value.to_string().into())
+fn json(status: StatusCode, value: &serde_json::Value) -> Response {
+    answer(status, JSON, value.to_string())
 }
 
-fn answer(status: StatusCode, content_type: &'static str, body: Bytes) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::new(body));
-    *response.status_mut() = status;
-    let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, header::HeaderValue::from_static(content_type));
-    if let Ok(server) = header::HeaderValue::from_str(&format!("kong/{}", build_info::KONG_VERSION))
-    {
-        headers.insert(header::SERVER, server);
-    }
+fn answer(status: StatusCode, content_type: &'static str, body: String) -> Response {
+    let server = HeaderValue::from_str(&format!("kong/{}", build_info::KONG_VERSION));
+    let mut response = (status, [(header::CONTENT_TYPE, content_type)], body).into_response();
+    response.headers_mut().extend(server.ok().map(|server| (header::SERVER, server)));
     response
 }
 
