@@ -1,6 +1,7 @@
 //! What is to be done next: the states of the connection and every transition between them.
 //!
-//! Pure: events and the time come in, commands come out, randomness is seeded.
+//! Pure: events and the time come in, commands come out, randomness is seeded. Long because the
+//! transitions are one machine and are judged side by side.
 //!
 //! ```text
 //!          nothing held                          held
