@@ -131,7 +131,7 @@ struct Home {
 struct Settled {
     homes: Vec<Home>,
     /// By place, [`NOBODY`] where it is free.
-    index: Box<[u16]>,
+    index: Box<[u16; PLACES]>,
 }
 
 /// Gives every peer with a weight its homes, available or not: an outage moves nobody else.
@@ -147,7 +147,7 @@ fn settle(pool: &Pool) -> Settled {
     // A power of two, so that it stays the same while the mean moves a little.
     let heavy = (HEAVY * sum / count.max(1)).max(1).next_power_of_two();
     let mut homes: Vec<Home> = Vec::with_capacity(count as usize);
-    let mut index = vec![NOBODY; PLACES].into_boxed_slice();
+    let mut index = Box::new([NOBODY; PLACES]);
     for (slot, member) in weights() {
         let parts = u64::from(member.weight).div_ceil(heavy);
         let weight = member.weight as f32 / parts as f32;
@@ -165,12 +165,12 @@ fn settle(pool: &Pool) -> Settled {
 }
 
 /// Finds the last home its place, and a new one for whom it drives out.
-fn move_in(homes: &mut [Home], index: &mut [u16]) {
+fn move_in(homes: &mut [Home], index: &mut [u16; PLACES]) {
     let mut moving = homes.len().saturating_sub(1);
     // At least an eighth of the places is free, so this ends.
     while let Some(home) = homes.get(moving) {
         let (place, rank) = (home.place, home.rank);
-        let Some(entry) = index.get_mut(usize::from(place)) else { return };
+        let entry = &mut index[usize::from(place)];
         let there = usize::from(*entry);
         match homes.get(there) {
             None => {

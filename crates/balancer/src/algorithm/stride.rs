@@ -2,7 +2,7 @@
 //!
 //! Every peer owns as many neighbouring places of `0..total` as its weight says. Visiting the
 //! places with a step that has no divisor in common with `total` visits each exactly once per
-//! turn, and a step near the golden section spreads the visits of every peer evenly. Memory and building are O(peers), whatever the weights.
+//! turn, and a well chosen step spreads the visits of every peer evenly. Memory and building are O(peers), whatever the weights.
 
 use crate::algorithm::divisor::Divisor;
 use crate::algorithm::gcd;
@@ -26,13 +26,14 @@ impl Stride {
         let weights = reduced_weights(pool);
         let owners = pool.eligible().to_vec();
         let total = weights.iter().map(|weight| u64::from(*weight)).sum();
+        let heaviest = weights.iter().copied().max().unwrap_or(1).into();
         let mut stride = Stride {
             owners,
             ends: Vec::new(),
             guide: Vec::new(),
             guide_bits: 0,
             total: Divisor::new(total),
-            step: golden_step(total),
+            step: even_step(heaviest, total),
         };
         if total > weights.len() as u64 {
             stride.index(&weights);
@@ -108,18 +109,27 @@ pub(super) fn reduced_weights(pool: &Pool) -> Vec<u32> {
     weights().map(|weight| ((weight / divisor) >> excess).max(1)).collect()
 }
 
+/// With so many picks in a sweep over all places, sweeps are long enough.
+const SWEEP: u64 = 64;
+
 /// A step that visits the places of a turn as evenly as can be.
 ///
 /// It has no divisor in common with `total`, and `step / total` a continued fraction of small
-/// quotients: those bound how far the visits of any stretch are off its share. The golden ratio
-/// has the smallest, so the search begins there and soon finds a good one.
-fn golden_step(total: u64) -> u64 {
+/// quotients: those bound how far the visits of any stretch are off its share. Two kinds of step
+/// do. One near the golden section of `total`, which has the smallest quotients. And one just
+/// above the heaviest weight, if that is small: a turn is then many sweeps over the peers in
+/// their order, of which none visits a peer twice, and memory is read in its order as well. There
+/// the first quotient, the length of a sweep, does not matter.
+fn even_step(heaviest: u64, total: u64) -> u64 {
     const GOOD: u64 = 4;
     const CANDIDATES: usize = 64;
-    let ideal = (total as f64 * 0.618_033_988_749_894_9).round() as u64;
+    let sweeps = heaviest.saturating_mul(SWEEP) <= total;
+    let golden = (total as f64 * 0.618_033_988_749_894_9).round() as u64;
+    let (ideal, skipped) = if sweeps { (heaviest, 1) } else { (golden, 0) };
     let candidates = (0..=total)
-        .flat_map(|distance| [ideal.saturating_sub(distance), ideal + distance])
-        .filter_map(|step| Some((largest_quotient(step, total)?, step)));
+        .flat_map(|distance| [ideal + distance, ideal.saturating_sub(distance)])
+        .filter(|step| !sweeps || *step >= heaviest)
+        .filter_map(|step| Some((largest_quotient(step, total, skipped)?, step)));
     let mut best = (u64::MAX, 1);
     for candidate in candidates.take(CANDIDATES) {
         best = best.min(candidate);
@@ -130,13 +140,17 @@ fn golden_step(total: u64) -> u64 {
     best.1
 }
 
-/// The largest quotient in the continued fraction of `step / total`; `None` when the two have a
-/// divisor in common.
-fn largest_quotient(step: u64, total: u64) -> Option<u64> {
+/// The largest quotient in the continued fraction of `step / total`, the first ones left out;
+/// `None` when the two have a divisor in common.
+fn largest_quotient(step: u64, total: u64, skipped: usize) -> Option<u64> {
     let (mut above, mut below) = (total, step);
     let mut largest = 0;
+    let mut count = 0;
     while below > 0 {
-        largest = largest.max(above / below);
+        if count >= skipped {
+            largest = largest.max(above / below);
+        }
+        count += 1;
         (above, below) = (below, above % below);
     }
     (above == 1).then_some(largest)

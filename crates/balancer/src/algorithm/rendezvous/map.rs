@@ -4,16 +4,16 @@ use crate::algorithm::rendezvous::permutation::{PLACES, Permutation};
 use crate::algorithm::rendezvous::{Best, Settled};
 use crate::pool::Slot;
 
-/// Places that are sent back at once: one register of the vector unit.
-const LANES: usize = 8;
+/// Places that are sent back at once, which the vector unit does in parallel.
+const LANES: usize = 32;
 
 /// Who lives where.
 #[derive(Debug)]
 pub(crate) struct Map {
     /// The places where available peers live, one bit each: fits the first-level cache.
-    open: Box<[u64]>,
+    open: Box<[u64; PLACES / 64]>,
     /// From a place to the number of the home there.
-    index: Box<[u16]>,
+    index: Box<[u16; PLACES]>,
     homes: Vec<Entry>,
     /// The lowest of the costs.
     least_cost: f32,
@@ -30,7 +30,7 @@ struct Entry {
 
 impl Map {
     pub(super) fn new(settled: Settled, is_even: bool) -> Map {
-        let mut open = vec![0u64; PLACES / 64].into_boxed_slice();
+        let mut open = Box::new([0; PLACES / 64]);
         let mut least_cost = f32::INFINITY;
         let mut homes = Vec::with_capacity(settled.homes.len());
         for home in settled.homes {
@@ -57,31 +57,31 @@ impl Map {
             let places: [u16; LANES] = std::array::from_fn(|lane| first + lane as u16);
             let homes = places.map(|place| back.backward(place));
             for (place, home) in places.into_iter().zip(homes) {
-                let Some(entry) = self.find(home) else { continue };
+                if !self.is_open(home) {
+                    continue;
+                }
+                let index = usize::from(self.index[usize::from(home)]);
+                let Some(entry) = self.homes.get(index) else { continue };
                 if skip.is_some_and(|skip| skip(entry.owner)) {
                     continue;
                 }
                 if self.is_even {
                     return Some(entry.owner);
                 }
+                // Whoever comes at this place or later draws at least the place, for at least the
+                // lowest cost. A little less, since the draws are rounded.
+                let least = f32::from(place) / PLACES as f32 * self.least_cost * 0.9999;
+                if best.draw <= least {
+                    return best.slot();
+                }
                 best.improve(key.draw(place, home) * entry.cost, place, entry.owner);
-            }
-            // Whoever comes later draws at least the next place, for at least the lowest cost. A
-            // little less, since the draws are rounded.
-            let next = (f32::from(first) + LANES as f32) / PLACES as f32;
-            if best.draw <= next * self.least_cost * 0.9999 {
-                break;
             }
         }
         best.slot()
     }
 
-    /// The home of an available peer at a place.
-    fn find(&self, place: u16) -> Option<&Entry> {
-        let word = self.open.get(usize::from(place / 64))?;
-        if word >> (place % 64) & 1 == 0 {
-            return None;
-        }
-        self.homes.get(usize::from(*self.index.get(usize::from(place))?))
+    /// Whether an available peer lives there. Every place is within, which the compiler sees.
+    fn is_open(&self, place: u16) -> bool {
+        self.open[usize::from(place / 64)] >> (place % 64) & 1 == 1
     }
 }
