@@ -8,7 +8,7 @@
 //! weights; Kong's ring overflows above 61 equal targets.)
 //!
 //! Asking every peer costs O(peers). To find the winner among thousands as fast, the draws are
-//! made so that they can be read from both sides. A peer has a home among [`HOMES`] places, from
+//! made so that they can be read from both sides. A peer has a home among 65,536 places, from
 //! its identity alone; a key is a permutation of the places (three rounds of multiply and
 //! shift-xor on 16 bits). The draw of a peer is where the permutation takes its home. With few
 //! peers each home is sent through the permutation; with many, the first few results are sent
