@@ -56,7 +56,9 @@ async fn a_restarted_control_plane_leads_on_by_its_log() {
     data_plane.current(&store, SOON).await;
     control_plane.crash();
     data_plane.until(SOON, |status| status.state == State::Polling).await;
-    (0..3_000).for_each(|n| drop(store.put(n % 7, &n.to_string())));
+    for n in 0..3_000 {
+        store.put(n % 7, &n.to_string());
+    }
     let control_plane = ControlPlane::start(&store);
     wire.plug(&control_plane);
     data_plane.current(&store, FREQUENCY.mul_f64(1.1) + SOON).await;
@@ -119,7 +121,9 @@ async fn a_control_plane_that_lags_is_left_alone() {
 #[tokio::test(start_paused = true)]
 async fn a_database_that_is_set_back_begins_a_new_epoch_everywhere() {
     let store = FaultyStore::new();
-    (0..10).for_each(|n| drop(store.put(n, "before")));
+    for n in 0..10 {
+        store.put(n, "before");
+    }
     let control_plane = ControlPlane::start(&store);
     let wire = Wire::to(&control_plane);
     let mut data_plane = DataPlane::start(1, vec![wire.endpoint("cp")]);

@@ -90,7 +90,9 @@ async fn a_file_of_another_history_is_replaced() {
     let dir = tempfile::tempdir().expect("a folder");
     let home = || Some(dir.path().to_owned());
     let old = FaultyStore::new();
-    (0..9).for_each(|n| drop(old.put(n, "old")));
+    for n in 0..9 {
+        old.put(n, "old");
+    }
     let control_plane = ControlPlane::start(&old);
     let wire = Wire::to(&control_plane);
     let mut data_plane = DataPlane::with(1, vec![wire.endpoint("cp")], home(), None);

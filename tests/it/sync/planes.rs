@@ -9,7 +9,7 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use lifecycle::{Shutdown, SystemClock};
-use model::{Change, Cursor, Transaction};
+use model::{Change, Cursor, Digest, Transaction};
 use publish::Publisher;
 use subscribe::{Apply, Client, Dial, Endpoint, Io, Rejection, State, Status};
 use tokio::sync::watch;
@@ -158,12 +158,11 @@ impl Dial for Wire {
 #[derive(Debug, Default)]
 pub(super) struct Mirror {
     pub(super) entities: Entities,
-    /// Where it has been, in order.
-    pub(super) way: Vec<Cursor>,
+    /// Where it has been, in order, and what it served there.
+    pub(super) way: Vec<(Cursor, Digest)>,
     /// How often everything was replaced.
     pub(super) replaced: usize,
     bad: BTreeMap<Uuid, String>,
-    epoch: Uuid,
 }
 
 /// What the client drives.
@@ -180,25 +179,26 @@ impl Apply for Served {
         let gone: Vec<Change> = gone.map(|entity| Change { body: None, ..entity }).collect();
         mirror.entities.apply(&gone);
         mirror.bad.clear();
-        mirror.epoch = at.epoch;
-        mirror.way.push(at);
-        mirror.take(&entities)
+        let rejections = mirror.take(&entities);
+        let digest = mirror.entities.digest();
+        mirror.way.push((at, digest));
+        rejections
     }
 
     fn apply(&mut self, transactions: &[Transaction]) -> Vec<Rejection> {
         let mut mirror = self.0.lock().expect("no panic");
-        let mut changes = Vec::new();
+        let mut rejections = Vec::new();
         for transaction in transactions {
-            let at = mirror.way.last().expect("a replacement came before").revision;
+            let (at, _) = *mirror.way.last().expect("a replacement came before");
             assert!(
-                transaction.prev <= at && at <= transaction.revision,
+                transaction.prev <= at.revision && at.revision <= transaction.revision,
                 "{transaction:?} at {at}"
             );
-            let at = Cursor { epoch: mirror.epoch, revision: transaction.revision };
-            mirror.way.push(at);
-            changes.extend(transaction.changes.iter().cloned());
+            rejections = mirror.take(&transaction.changes);
+            let digest = mirror.entities.digest();
+            mirror.way.push((Cursor { revision: transaction.revision, ..at }, digest));
         }
-        mirror.take(&changes)
+        rejections
     }
 }
 

@@ -20,7 +20,7 @@ async fn storm(seed: u64) {
     let mut random = StdRng::seed_from_u64(seed);
     let store = FaultyStore::new();
     store.commit((0..50).map(|id| put(id, "first")).collect());
-    let mut control_planes = vec![ControlPlane::start(&store), ControlPlane::start(&store)];
+    let mut control_planes = [ControlPlane::start(&store), ControlPlane::start(&store)];
     let wires: Vec<[Wire; 2]> =
         (0..3).map(|_| [Wire::to(&control_planes[0]), Wire::to(&control_planes[1])]).collect();
     let mut data_planes: Vec<DataPlane> = (1..)
@@ -63,12 +63,15 @@ async fn storm(seed: u64) {
     store.down(false);
     store.deaf(false);
     wires.iter().flatten().for_each(Wire::mend);
-    for (data_plane, pair) in data_planes.iter_mut().zip(&wires) {
+    for data_plane in &mut data_planes {
         let limit = FREQUENCY.mul_f64(2.2) + Duration::from_secs(16) + SOON;
         data_plane.current(&store, limit).await;
         let mirror = data_plane.mirror();
-        assert!(mirror.way.windows(2).all(|step| step[0].revision <= step[1].revision));
+        assert!(mirror.way.windows(2).all(|step| step[0].0.revision <= step[1].0.revision));
+        for (at, digest) in &mirror.way {
+            let stored = store.at(*at).expect("a revision that was stored");
+            assert_eq!(stored.digest(), *digest, "seed {seed}: what was served at {at}");
+        }
         assert!(mirror.way.len() > 20, "seed {seed}: it followed: {:?}", mirror.way.len());
-        drop(pair);
     }
 }
