@@ -110,7 +110,7 @@ impl Control {
                 if let Some(member) = self.pool.member(slot) {
                     member.peer.update(|_| Condition::settled(Health::Healthy));
                     member.peer.set_mark(Mark { since: None, cause: Cause::Initial });
-                    self.refresh(slot);
+                    self.refresh(slot, true);
                 }
             }
         }
@@ -196,9 +196,11 @@ impl Control {
         self.by_name.keys().cloned().collect()
     }
 
-    /// Whether anything changed.
+    /// Whether anything changed. Servers give the same records in another order each time, which
+    /// is no change.
     pub(crate) fn set_answer(&mut self, name: &str, answer: &Answer) -> bool {
         let mut changed = false;
+        let answer = &answer.sorted();
         for id in self.by_name.get(name).cloned().unwrap_or_default() {
             if let Some(target) = self.targets.get_mut(&id)
                 && target.answer.as_ref() != Some(answer)
@@ -216,37 +218,32 @@ impl Control {
         let Some(target) = self.targets.get_mut(&id) else { return };
         let spec = target.spec.clone();
         let wanted = wanted(&spec, target.answer.as_ref());
-        let mut present = std::mem::take(&mut target.peers);
+        let before = std::mem::take(&mut target.peers);
+        let place_of = |slot: Slot| {
+            let peer = &self.pool.member(slot)?.peer;
+            Some(((peer.address(), peer.srv_name().cloned()), slot))
+        };
+        let mut present: FxHashMap<(SocketAddr, Option<Arc<str>>), Slot> =
+            before.into_iter().filter_map(place_of).collect();
         let mut kept = Vec::with_capacity(wanted.len());
         let mut missing = Vec::new();
         for want in wanted {
-            let found = present.iter().position(|slot| {
-                self.pool.member(*slot).is_some_and(|member| {
-                    member.peer.address() == want.address
-                        && member.peer.srv_name() == want.srv_name.as_ref()
-                })
-            });
-            match found {
-                Some(at) => {
-                    let slot = present.swap_remove(at);
-                    kept.push(slot);
-                    if let Some(member) = self.pool.member(slot)
-                        && (member.weight, member.failover) != (want.weight, spec.failover)
-                    {
-                        let changed = Member {
-                            weight: want.weight,
-                            failover: spec.failover,
-                            ..member.clone()
-                        };
-                        self.replace(slot, Some(changed));
-                    }
-                }
-                None => missing.push(want),
+            let Some(slot) = present.remove(&(want.address, want.srv_name.clone())) else {
+                missing.push(want);
+                continue;
+            };
+            kept.push(slot);
+            if let Some(member) = self.pool.member(slot)
+                && (member.weight, member.failover) != (want.weight, spec.failover)
+            {
+                let changed =
+                    Member { weight: want.weight, failover: spec.failover, ..member.clone() };
+                self.replace(slot, Some(changed));
             }
         }
-        for slot in present {
-            self.dismiss(slot);
-        }
+        let mut leaving: Vec<Slot> = present.into_values().collect();
+        leaving.sort_unstable();
+        leaving.into_iter().for_each(|slot| self.dismiss(slot));
         let latency = if missing.is_empty() { 0.0 } else { self.average_latency_us() };
         kept.extend(missing.into_iter().map(|want| self.admit(&spec, want, latency)));
         if let Some(target) = self.targets.get_mut(&id) {
@@ -279,31 +276,38 @@ impl Control {
         self.free.push(slot);
     }
 
-    /// The pool's side of a peer's health. The new state, if that changed what the pool knew.
+    /// The pool's side of a peer's health, after somebody moved it to this state. Whether the pool
+    /// learned something new.
+    ///
+    /// When others have moved it back meanwhile, it is for them to say so, with their cause.
     pub(crate) fn settle_health(
         &mut self,
         peer: &Arc<Peer>,
+        to: Health,
         cause: Cause,
         now: Instant,
-    ) -> Option<Health> {
-        let known = self.pool.member(peer.slot())?;
-        if !Arc::ptr_eq(&known.peer, peer) || !self.refresh(peer.slot()) {
-            return None;
+    ) -> bool {
+        let is_ours =
+            self.pool.member(peer.slot()).is_some_and(|member| Arc::ptr_eq(&member.peer, peer));
+        // Read once, since others may report at any moment.
+        let available = peer.health().is_available();
+        if !is_ours || available != to.is_available() || !self.refresh(peer.slot(), available) {
+            return false;
         }
         peer.set_mark(Mark { since: Some(now), cause });
-        Some(peer.health())
+        true
     }
 
     /// Takes over whether a member is available; whether that is new.
-    fn refresh(&mut self, slot: Slot) -> bool {
-        let Some(member) = self.pool.member(slot) else { return false };
-        let available = member.peer.health().is_available();
-        if available == member.available {
-            return false;
+    fn refresh(&mut self, slot: Slot, available: bool) -> bool {
+        match self.pool.member(slot) {
+            Some(member) if member.available != available => {
+                let member = Member { available, ..member.clone() };
+                self.replace(slot, Some(member));
+                true
+            }
+            _ => false,
         }
-        let member = Member { available, ..member.clone() };
-        self.replace(slot, Some(member));
-        true
     }
 
     /// The one place where the pool changes, so that the sums always fit it.

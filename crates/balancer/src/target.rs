@@ -48,8 +48,27 @@ pub enum Answer {
     Failed(Arc<str>),
 }
 
+impl Answer {
+    /// The same with its records in an order of their own.
+    pub(crate) fn sorted(&self) -> Answer {
+        match self {
+            Answer::Addresses(addresses) => {
+                let mut addresses = addresses.clone();
+                addresses.sort_unstable();
+                Answer::Addresses(addresses)
+            }
+            Answer::Services(services) => {
+                let mut services = services.clone();
+                services.sort_unstable();
+                Answer::Services(services)
+            }
+            Answer::Failed(why) => Answer::Failed(Arc::clone(why)),
+        }
+    }
+}
+
 /// One address behind an SRV record.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ServiceAddress {
     /// The address of the record's name.
     pub address: IpAddr,

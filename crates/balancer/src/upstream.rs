@@ -192,7 +192,7 @@ impl Upstream {
         if before.health.is_available() == after.health.is_available() {
             return None;
         }
-        self.settle(peer, Cause::Report(source, outcome), before.health, now)
+        self.settle(peer, (before.health, after.health), Cause::Report(source, outcome), now)
     }
 
     /// Sets a target's health by hand, for the one address or for all that it has now, and clears
@@ -222,8 +222,8 @@ impl Upstream {
         }
         let to = if healthy { Health::Healthy } else { Health::Unhealthy };
         let set = |peer: &Arc<Peer>| {
-            let (before, _) = peer.update(|_| Condition::settled(to));
-            self.settle(peer, Cause::Manual, before.health, now)
+            let (before, after) = peer.update(|_| Condition::settled(to));
+            self.settle(peer, (before.health, after.health), Cause::Manual, now)
         };
         Ok(peers.iter().filter_map(set).collect())
     }
@@ -245,17 +245,19 @@ impl Upstream {
         self.lock().view(&config, now)
     }
 
-    /// Brings the pool in line with the peer's health. What other threads did meanwhile counts:
-    /// of several transitions of one peer at once, the ones that the pool saw are told.
+    /// Brings the pool in line with a peer that was moved. The transition, if the pool learned
+    /// something new: of several that follow each other at once, those that it saw are told.
     fn settle(
         &self,
         peer: &Arc<Peer>,
+        (from, to): (Health, Health),
         cause: Cause,
-        from: Health,
         now: Instant,
     ) -> Option<Transition> {
         let mut control = self.lock();
-        let to = control.settle_health(peer, cause, now)?;
+        if !control.settle_health(peer, to, cause, now) {
+            return None;
+        }
         self.publish(&mut control);
         Some(Transition { peer: Arc::clone(peer), from, to, cause, since: now })
     }

@@ -285,6 +285,7 @@ fn names_bring_one_address_per_record_at_full_weight() {
 
     let generation = upstream.generation();
     upstream.set_answer("a.example", &Answer::Addresses(vec![v4(1), v4(2), v4(1)]));
+    upstream.set_answer("a.example", &Answer::Addresses(vec![v4(2), v4(1), v4(1)]));
     upstream.set_answer("b.example", &Answer::Addresses(vec![v4(1)]));
     assert_eq!(upstream.generation(), generation, "nothing new");
 
@@ -572,10 +573,11 @@ fn picks_go_on_while_everything_changes() {
                         } else if last == "2" {
                             let first = peer_at(upstream, "10.0.0.1:80");
                             let outcome = Outcome::Status(200);
-                            if upstream
-                                .report(&first, outcome, Source::Passive, Instant::now())
-                                .is_some()
+                            let now = Instant::now();
+                            if let Some(transition) =
+                                upstream.report(&first, outcome, Source::Passive, now)
                             {
+                                assert!(transition.to.is_available(), "its own doing is told");
                                 downs_less_ups -= 1;
                             }
                         }
