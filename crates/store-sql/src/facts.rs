@@ -232,9 +232,13 @@ impl Collector {
                 facts.at = Cursor { epoch: id, revision: row.seen.unsigned_abs() };
                 facts.version = row.held.unsigned_abs();
             }
-            1 => {
-                self.stale |= row.seen != row.held;
-                if let Ok(version) = u64::try_from(row.held) {
+            part @ (1 | 5) => {
+                let exists = row.held >= 0;
+                // Of what is only referred to, nothing matters but that it is there.
+                self.stale |=
+                    if part == 5 { exists != (row.seen >= 0) } else { row.held != row.seen };
+                if exists {
+                    let version = row.held.unsigned_abs();
                     facts.entities.insert(ident, Stored { version, ..Stored::default() });
                 }
             }
@@ -263,7 +267,7 @@ impl Collector {
         }
     }
 
-    /// The facts, unless a lock had to be waited for and they are of different moments.
+    /// The facts, unless they are of different moments, because a lock had to be waited for.
     pub(crate) fn finish(self) -> Option<Facts> {
         (!self.stale).then_some(self.facts)
     }

@@ -25,9 +25,11 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const MOMENT: Duration = Duration::from_millis(1);
 /// After waiting in vain once, 2 groups do not wait, then 4, 8, and so on, this often doubled.
 const DOUBLINGS: u32 = 6;
-/// How often a transaction that another writer broke off is run again. Each time the other one has
-/// succeeded.
-const ATTEMPTS: usize = 10;
+/// So many times a transaction is begun anew because another writer came between, who has then
+/// succeeded; after that it asks to be alone.
+const RACES: usize = 3;
+/// It is given up when that does not help either, which would be a mistake of ours.
+const ATTEMPTS: usize = RACES + 2;
 
 /// A queue of write sets and the task that writes them.
 ///
@@ -241,7 +243,7 @@ impl<L: Ledger, F: Fn(Cursor)> Writer<L, F> {
         let mut lost = false;
         loop {
             attempts += 1;
-            match transact(&mut self.ledger, sets).await {
+            match transact(&mut self.ledger, sets, attempts > RACES).await {
                 Ok(outcomes) => {
                     let newest =
                         outcomes.iter().flatten().map(|c| c.at).max_by_key(|at| at.revision);

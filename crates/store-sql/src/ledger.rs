@@ -15,8 +15,9 @@ pub(crate) trait Ledger: Send {
     /// Whether others can write while a transaction of this ledger runs.
     const SHARED: bool;
 
-    /// Begins a transaction; connects again when the connection was lost.
-    fn begin(&mut self) -> impl Future<Output = Result<(), Fault>> + Send;
+    /// Begins a transaction, `alone` when no other writer may run beside it; connects again when the
+    /// connection was lost.
+    fn begin(&mut self, alone: bool) -> impl Future<Output = Result<(), Fault>> + Send;
 
     /// What refers to these entities and to what would be deleted with them.
     fn edges(&mut self, roots: &[Ident]) -> impl Future<Output = Result<Vec<Edge>, Fault>> + Send;
@@ -50,11 +51,14 @@ pub(crate) type Outcomes = Vec<Result<Committed, Error>>;
 
 /// Judges and writes the sets in one transaction, under one revision. On a fault nothing is
 /// written (or, for [`Fault::Unknown`], nobody knows).
+///
+/// A transaction `alone` does not race.
 pub(crate) async fn transact<L: Ledger>(
     ledger: &mut L,
     sets: &[WriteSet],
+    alone: bool,
 ) -> Result<Outcomes, Fault> {
-    ledger.begin().await?;
+    ledger.begin(alone).await?;
     let done = run(ledger, sets).await;
     match done {
         Ok(Done::Nothing(outcomes)) => {
@@ -77,7 +81,7 @@ pub(crate) type Upkeep = Vec<(Statement, Vec<Arg<'static>>)>;
 
 /// Runs statements in a transaction of their own.
 pub(crate) async fn upkeep<L: Ledger>(ledger: &mut L, statements: &Upkeep) -> Result<(), Fault> {
-    ledger.begin().await?;
+    ledger.begin(false).await?;
     for (statement, args) in statements {
         if let Err(fault) = ledger.keep(statement, args).await {
             ledger.rollback().await;

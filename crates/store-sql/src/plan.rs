@@ -127,6 +127,11 @@ impl<'a> Plan<'a> {
             last(a).cmp(&last(b)).then_with(|| a.ident.cmp(&b.ident))
         });
         plan.added_keys.sort_by(|a, b| a.name.cmp(&b.name));
+        plan.added_tags.sort_by(|a, b| a.ident.cmp(&b.ident).then(a.tag.cmp(b.tag)));
+        plan.added_references.sort_by(|a, b| {
+            let place = |row: &ReferenceRow| (row.from.clone(), row.reference.to.clone());
+            place(a).cmp(&place(b)).then_with(|| a.reference.field.cmp(&b.reference.field))
+        });
         plan
     }
 

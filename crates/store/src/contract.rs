@@ -63,6 +63,7 @@ macro_rules! contract {
             a_unique_value_has_one_winner
             a_version_is_updated_once
             parents_do_not_vanish_under_their_children
+            a_crowd_leaves_everything_consistent
             a_reader_of_the_log_misses_nothing;
             random:
             random_sets_do_what_the_model_says;

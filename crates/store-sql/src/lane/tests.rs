@@ -25,7 +25,8 @@ struct Book {
     entities: HashSet<Ident>,
     /// The entities of each committed transaction, in order.
     committed: Vec<Vec<u128>>,
-    begun: usize,
+    /// Whether each transaction asked to be alone.
+    begun: Vec<bool>,
     kept: usize,
 }
 
@@ -39,9 +40,9 @@ struct Told {
 impl Ledger for Told {
     const SHARED: bool = false;
 
-    async fn begin(&mut self) -> Result<(), Fault> {
+    async fn begin(&mut self, alone: bool) -> Result<(), Fault> {
         self.permits.acquire().await.unwrap().forget();
-        self.book.lock().unwrap().begun += 1;
+        self.book.lock().unwrap().begun.push(alone);
         Ok(())
     }
 
@@ -201,17 +202,17 @@ async fn one_that_the_database_refuses_does_not_fail_the_others() {
 
 #[tokio::test(start_paused = true)]
 async fn races_and_lost_connections_are_run_again_within_limits() {
-    let set = start([race(), race(), lost(), race(), None, lost(), lost()]);
+    let set = start([race(), lost(), race(), None, lost(), lost()]);
     set.permits.add_permits(100);
     assert_eq!(revision(set.write([1]).await).await, 1);
-    assert_eq!(set.book.lock().unwrap().begun, 5);
+    assert_eq!(set.book.lock().unwrap().begun, [false, false, false, true]);
     assert!(error(set.write([2]).await).await.contains("lost"), "not for ever");
     assert_eq!(revision(set.write([2]).await).await, 2);
 
     let set = start(std::iter::repeat_with(race).take(ATTEMPTS));
     set.permits.add_permits(100);
     assert!(error(set.write([1]).await).await.contains("try again"));
-    assert_eq!(set.book.lock().unwrap().begun, ATTEMPTS);
+    assert_eq!(set.book.lock().unwrap().begun, [false, false, false, true, true]);
 }
 
 #[tokio::test(start_paused = true)]

@@ -16,9 +16,6 @@ use crate::sql::{Statement, write};
 
 /// Rows of a table that are sent at once: a statement stays within a few MB and a second.
 const PORTION: usize = 2000;
-/// How often looking is repeated because a lock was waited for. Each time, all locks of the time
-/// before are held.
-const LOOKS: usize = 5;
 
 /// A connection of its own that writes.
 #[derive(Debug)]
@@ -87,7 +84,7 @@ impl PostgresLedger {
 impl Ledger for PostgresLedger {
     const SHARED: bool = true;
 
-    async fn begin(&mut self) -> Result<(), Fault> {
+    async fn begin(&mut self, alone: bool) -> Result<(), Fault> {
         if self.connection.is_none() {
             let connected = tokio::time::timeout(self.connect_timeout, self.options.connect());
             let connection = match connected.await {
@@ -103,8 +100,16 @@ impl Ledger for PostgresLedger {
             };
             self.connection = Some(connection);
         }
-        // Under a stricter isolation the counter would fail instead of wait.
-        let begin = sqlx::raw_sql("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE");
+        // Under a stricter isolation the counter would fail instead of wait. Every other writer
+        // locks rows of `entities`, so having the table means that they have all finished and the
+        // next ones wait; readers do not notice.
+        let begin = sqlx::raw_sql(match alone {
+            false => "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE",
+            true => {
+                "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; \
+                 LOCK TABLE entities IN EXCLUSIVE MODE"
+            }
+        });
         self.step(async move |connection| begin.execute(connection).await).await?;
         Ok(())
     }
@@ -129,25 +134,22 @@ impl Ledger for PostgresLedger {
     async fn look(&mut self, wanted: &Wanted) -> Result<Facts, Fault> {
         let entities: Vec<(&Ident, &Hold)> = wanted.entities.iter().collect();
         let keys: Vec<_> = wanted.keys.iter().collect();
-        for _ in 0..LOOKS {
-            let query = sqlx::query(write::POSTGRES_LOOK)
-                .bind(column(&entities, |(ident, _)| ident.kind.as_str()))
-                .bind(column(&entities, |(ident, _)| ident.id))
-                .bind(column(&entities, |(_, hold)| **hold as i32))
-                .bind(column(&keys, |key| key.kind.as_str()))
-                .bind(column(&keys, |key| &*key.field))
-                .bind(column(&keys, |key| key.value.as_str()));
-            let rows = self.step(async move |connection| query.fetch_all(connection).await).await?;
-            let mut collector = Collector::new();
-            for row in &rows {
-                let row = looked(row).map_err(|error| fault::postgres(&self.place, &error))?;
-                collector.take(row);
-            }
-            if let Some(facts) = collector.finish() {
-                return Ok(facts);
-            }
+        let query = sqlx::query(write::POSTGRES_LOOK)
+            .bind(column(&entities, |(ident, _)| ident.kind.as_str()))
+            .bind(column(&entities, |(ident, _)| ident.id))
+            .bind(column(&entities, |(_, hold)| **hold as i32))
+            .bind(column(&keys, |key| key.kind.as_str()))
+            .bind(column(&keys, |key| &*key.field))
+            .bind(column(&keys, |key| key.value.as_str()));
+        let rows = self.step(async move |connection| query.fetch_all(connection).await).await?;
+        let mut collector = Collector::new();
+        for row in &rows {
+            let row = looked(row).map_err(|error| fault::postgres(&self.place, &error))?;
+            collector.take(row);
         }
-        Err(Fault::Race("what is written keeps changing".to_owned()))
+        collector
+            .finish()
+            .ok_or_else(|| Fault::Race("what is written has just been changed".to_owned()))
     }
 
     async fn apply(&mut self, version: u64, plan: &Plan<'_>) -> Result<Cursor, Fault> {

@@ -19,8 +19,9 @@ use super::{postgres_now, sqlite_now};
 /// cannot wait for each other here.
 ///
 /// Rows: (part, kind, id, field, value, other, seen, held). A lock can have to wait, and then
-/// `held` is newer than the rest of the answer, which shows the moment before the wait: the
-/// caller looks again when `seen` differs from `held` for an entity.
+/// `held` is newer than the rest of the answer, which shows the moment before the wait: when
+/// `seen` and `held` differ, the caller begins anew, because looking again would lock what has
+/// come meanwhile out of order.
 macro_rules! look {
     ($named:expr, $claimed:expr, $version:expr, $stay:expr, $write:expr, $delete:expr) => {
         concat!(
@@ -37,7 +38,7 @@ macro_rules! look {
             $version,
             " AS held FROM store_state s \
              UNION ALL \
-             SELECT 1, n.kind, n.id, '', '', n.id, \
+             SELECT CASE n.hold WHEN 0 THEN 5 ELSE 1 END, n.kind, n.id, '', '', n.id, \
                coalesce((SELECT e.version FROM entities e \
                          WHERE e.kind = n.kind AND e.id = n.id), -1), \
                coalesce(CASE n.hold \

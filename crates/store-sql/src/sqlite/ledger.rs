@@ -90,7 +90,7 @@ impl SqliteLedger {
 impl Ledger for SqliteLedger {
     const SHARED: bool = false;
 
-    async fn begin(&mut self) -> Result<(), Fault> {
+    async fn begin(&mut self, _alone: bool) -> Result<(), Fault> {
         // Taking the write lock at once: a transaction that begins by reading cannot always become
         // one that writes.
         self.plain("BEGIN IMMEDIATE").await

@@ -59,7 +59,7 @@ async fn ledger() -> (SqliteLedger, SqliteConnection, TempDir) {
 
 /// The answers to sets, as texts.
 async fn answers<L: Ledger>(ledger: &mut L, sets: &[WriteSet]) -> Vec<String> {
-    let outcomes = transact(ledger, sets).await.unwrap();
+    let outcomes = transact(ledger, sets, false).await.unwrap();
     let answer = |outcome: Result<store::Committed, store::Error>| match outcome {
         Ok(committed) => format!("{:?}", committed.changes),
         Err(error) => error.to_string(),

@@ -25,6 +25,9 @@ mod contract {
 /// So many sets each of the 16 writers of the long race writes.
 const RACE: u128 = 60;
 
+/// So many sets each of the 16 writers that meet in every way writes.
+const CROWD: usize = 25;
+
 /// As many control planes on one new database.
 async fn several(count: usize) -> (Vec<Arc<dyn Store>>, PostgresOptions) {
     let options = Server::shared().database().await;
@@ -53,6 +56,23 @@ async fn of_many_control_planes_none_loses_an_update() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn control_planes_do_not_tear_families_apart() {
     concurrent::whole_families(&several(4).await.0).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn control_planes_that_meet_in_every_way_stay_consistent() {
+    let (stores, options) = several(4).await;
+    concurrent::crowd(&stores, CROWD).await;
+    // Locks are taken in an order in which nobody waits for each other. (The server counts when a
+    // session comes to rest, so what is closed has been counted.)
+    drop(stores);
+    let (mut looker, _) = foreign(&options).await;
+    let alone = "SELECT count(*) = 1 FROM pg_stat_activity WHERE datname = current_database()";
+    while !sqlx::query_scalar::<_, bool>(alone).fetch_one(&mut looker).await.unwrap() {
+        tokio::task::yield_now().await;
+    }
+    let deadlocks = "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()";
+    let deadlocks: i64 = sqlx::query_scalar(deadlocks).fetch_one(&mut looker).await.unwrap();
+    assert_eq!(deadlocks, 0);
 }
 
 fn row(kind: &'static str, n: u128) -> Row {

@@ -66,11 +66,11 @@ async fn a_full_disk_fails_the_write_and_nothing_else() {
     let directory = tempfile::tempdir().unwrap();
     // The same error as a disk without space.
     let (mut ledger, mut reader) = ledger(&directory, "PRAGMA max_page_count = 60").await;
-    transact(&mut ledger, &[set(0..10)]).await.unwrap();
-    let fault = transact(&mut ledger, &[set(100..400)]).await.unwrap_err();
+    transact(&mut ledger, &[set(0..10)], false).await.unwrap();
+    let fault = transact(&mut ledger, &[set(100..400)], false).await.unwrap_err();
     assert!(unavailable(&fault, "free space on the disk"), "{fault:?}");
     assert_eq!(entities(&mut reader).await, 10, "nothing is half written");
-    let outcomes = transact(&mut ledger, &[set([20])]).await.unwrap();
+    let outcomes = transact(&mut ledger, &[set([20])], false).await.unwrap();
     assert_eq!(outcomes[0].as_ref().unwrap().at.revision, 2);
 }
 
@@ -79,17 +79,17 @@ async fn a_file_that_another_program_writes_to_is_waited_for_and_given_up() {
     let directory = tempfile::tempdir().unwrap();
     let (mut ledger, mut other) = ledger(&directory, "PRAGMA synchronous = OFF").await;
     other.execute("BEGIN IMMEDIATE").await.unwrap();
-    let fault = transact(&mut ledger, &[set([1])]).await.unwrap_err();
+    let fault = transact(&mut ledger, &[set([1])], false).await.unwrap_err();
     assert!(unavailable(&fault, "another program writes"), "{fault:?}");
     other.execute("ROLLBACK").await.unwrap();
-    transact(&mut ledger, &[set([1])]).await.unwrap();
+    transact(&mut ledger, &[set([1])], false).await.unwrap();
 }
 
 #[tokio::test]
 async fn a_read_only_file_is_named() {
     let directory = tempfile::tempdir().unwrap();
     let (mut ledger, _) = ledger(&directory, "PRAGMA query_only = ON").await;
-    let fault = transact(&mut ledger, &[set([1])]).await.unwrap_err();
+    let fault = transact(&mut ledger, &[set([1])], false).await.unwrap_err();
     assert!(unavailable(&fault, "cannot be written"), "{fault:?}");
 }
 
@@ -99,7 +99,7 @@ async fn tables_that_contradict_the_judgement_are_a_failure_not_a_race() {
     let trigger = "CREATE TRIGGER never BEFORE INSERT ON entities \
                    BEGIN SELECT RAISE(ABORT, 'never'); END";
     let (mut ledger, mut reader) = ledger(&directory, trigger).await;
-    let fault = transact(&mut ledger, &[set([1])]).await.unwrap_err();
+    let fault = transact(&mut ledger, &[set([1])], false).await.unwrap_err();
     assert!(matches!(fault, Fault::Refused(Error::Failed(_))), "{fault:?}");
     assert_eq!(entities(&mut reader).await, 0);
 }

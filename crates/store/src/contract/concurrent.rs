@@ -6,11 +6,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use model::Transaction;
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
 use tokio::task::JoinSet;
+use uuid::Uuid;
 
 use super::rows::{
-    PLUGINS, ROUTES, Restrict, SERVICES, With, all, delete, get, id, insert, page, row, update,
-    upsert, write,
+    Cascade, PLUGINS, ROUTES, Restrict, SERVICES, With, all, delete, get, id, insert, named, page,
+    row, update, upsert, write,
 };
 use crate::{Error, Store};
 
@@ -90,8 +93,7 @@ pub async fn whole_families(stores: &[Arc<dyn Store>]) {
                 let parent = (n + round) % PARENTS;
                 let child = n * 100 + round;
                 let route = row(ROUTES, child).refers("service", (SERVICES, parent), Restrict);
-                let plugin =
-                    row(PLUGINS, child).refers("route", (ROUTES, child), super::rows::Cascade);
+                let plugin = row(PLUGINS, child).refers("route", (ROUTES, child), Cascade);
                 let outcome = match n % 4 {
                     0 => write(&store, [upsert(row(SERVICES, parent))]).await,
                     1 => write(&store, [delete(SERVICES, parent)]).await,
@@ -119,6 +121,82 @@ pub async fn whole_families(stores: &[Arc<dyn Store>]) {
     }
     assert_eq!(page(&stores[0], &all(ROUTES)).await.0.len(), children);
     assert_eq!(page(&stores[0], &all(PLUGINS)).await.0.len(), children);
+}
+
+/// Random sets that meet each other in every way: whatever was accepted is consistent, and nobody is
+/// refused for a reason that is not in the contract.
+pub async fn a_crowd_leaves_everything_consistent(store: Arc<dyn Store>) {
+    crowd(&[store], 12).await;
+}
+
+/// [`a_crowd_leaves_everything_consistent`] among stores that share a database; each writer writes
+/// `each` sets.
+pub async fn crowd(stores: &[Arc<dyn Store>], each: usize) {
+    let mut writers = JoinSet::new();
+    for (n, store) in (0..WRITERS).zip(stores.iter().cycle()) {
+        let store = Arc::clone(store);
+        writers.spawn(async move {
+            let mut random = StdRng::seed_from_u64(n as u64);
+            for _ in 0..each {
+                let operations = random.random_range(1..=6);
+                let set = (0..operations).map(|_| crowded(&mut random));
+                match write(&store, set.collect::<Vec<_>>()).await {
+                    Ok(_)
+                    | Err(
+                        Error::Exists { .. }
+                        | Error::NotUnique { .. }
+                        | Error::Dangling { .. }
+                        | Error::Referenced { .. },
+                    ) => {}
+                    Err(other) => panic!("{other}"),
+                }
+            }
+        });
+    }
+    writers.join_all().await;
+
+    let (at, entities) = stores[0].snapshot().await.unwrap();
+    let mut names = BTreeSet::new();
+    let there: BTreeSet<(&str, Uuid)> =
+        entities.iter().map(|entity| (entity.kind.as_str(), entity.id)).collect();
+    for entity in &entities {
+        let (name, to) = entity.body.split_once(' ').unwrap();
+        assert!(names.insert((entity.kind.as_str(), name)), "{name} twice");
+        assert_eq!(named(&stores[0], entity.kind.as_str(), name).await, Some(entity.id));
+        let (kind, number) = to.split_once(' ').unwrap();
+        let to = (kind, id(number.parse().unwrap()));
+        assert!(there.contains(&to), "{} refers to nothing", entity.body);
+    }
+    let mut state = BTreeMap::new();
+    let log = stores[0].log_after(0, usize::MAX).await.unwrap();
+    assert_eq!(log.transactions.last().map(|t| t.revision), Some(at.revision));
+    for change in log.transactions.into_iter().flat_map(|transaction| transaction.changes) {
+        state.insert((change.kind, change.id), change.body);
+    }
+    state.retain(|_, body| body.is_some());
+    let expected = entities.into_iter().map(|e| ((e.kind, e.id), Some(e.body)));
+    assert_eq!(state, expected.collect());
+}
+
+/// An operation on one of a few entities, whose body tells its name and what it refers to.
+fn crowded(random: &mut StdRng) -> crate::Operation {
+    const KINDS: [&str; 3] = [PLUGINS, ROUTES, SERVICES];
+    let kind = KINDS[random.random_range(0..3)];
+    let number = random.random_range(0..6);
+    if random.random_range(0..5) == 0 {
+        return delete(kind, number);
+    }
+    let name = format!("name{}", random.random_range(0..12));
+    // To itself often, so that there is a beginning.
+    let to = if random.random() {
+        (kind, number)
+    } else {
+        (KINDS[random.random_range(0..3)], random.random_range(0..6))
+    };
+    let rule = if random.random() { Cascade } else { Restrict };
+    let row = row(kind, number).named(&name).tag(&name).refers("to", to, rule);
+    let row = row.body(&format!("{name} {} {}", to.0, to.1));
+    if random.random_range(0..4) == 0 { insert(row) } else { upsert(row) }
 }
 
 /// A reader that follows the log sees every change once, in the order of revisions.
