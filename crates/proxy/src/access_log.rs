@@ -19,6 +19,7 @@ use std::{
 
 use http1::write_decimal;
 use rand::{Rng, RngCore};
+use settings::AccessLogFormat;
 
 use crate::log_line::Line;
 
@@ -28,19 +29,9 @@ pub struct AccessLog {
     /// The file; it is appended to.
     pub path: PathBuf,
     /// How a line looks.
-    pub format: Format,
+    pub format: AccessLogFormat,
     /// The share of requests that are logged, from 0 to 1; those that failed (5xx) always are.
     pub sampling: f64,
-}
-
-/// How a line of the access log looks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Format {
-    /// nginx' combined format with the request's id behind it, as Kong has it.
-    #[default]
-    Combined,
-    /// One JSON object.
-    Json,
 }
 
 /// Buffers that may wait for the disk; further ones are lost.
@@ -135,7 +126,7 @@ fn write(receiver: &Receiver<Vec<u8>>, mut file: File, path: &PathBuf, reopen: &
 #[derive(Debug)]
 pub(crate) struct Sink {
     sender: SyncSender<Vec<u8>>,
-    format: Format,
+    format: AccessLogFormat,
     sampling: f64,
     buffer: RefCell<Lines>,
 }
@@ -157,8 +148,8 @@ impl Sink {
         let full = {
             let mut lines = self.buffer.borrow_mut();
             match self.format {
-                Format::Combined => line.write_combined(&mut lines.text),
-                Format::Json => line.write_json(&mut lines.text),
+                AccessLogFormat::Combined => line.write_combined(&mut lines.text),
+                AccessLogFormat::Json => line.write_json(&mut lines.text),
             }
             lines.number += 1;
             lines.text.len() >= FULL
@@ -201,14 +192,15 @@ mod tests {
 
     use rand::{SeedableRng, rngs::StdRng};
 
-    use super::{AccessLog, Format, Writer};
+    use super::{AccessLog, AccessLogFormat, Writer};
     use crate::log_line::tests::LINE;
 
     #[test]
     fn lines_arrive_and_the_file_can_be_moved_away() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("access.log");
-        let log = AccessLog { path: path.clone(), format: Format::Combined, sampling: 1.0 };
+        let log =
+            AccessLog { path: path.clone(), format: AccessLogFormat::Combined, sampling: 1.0 };
         let writer = Writer::start(&log).unwrap();
         let sink = writer.sink(&log);
         assert_eq!(sink.log(&LINE), 0);
@@ -231,7 +223,11 @@ mod tests {
     #[test]
     fn failures_are_logged_whatever_the_share() {
         let folder = tempfile::tempdir().unwrap();
-        let log = AccessLog { path: folder.path().join("a"), format: Format::Json, sampling: 0.25 };
+        let log = AccessLog {
+            path: folder.path().join("a"),
+            format: AccessLogFormat::Json,
+            sampling: 0.25,
+        };
         let writer = Writer::start(&log).unwrap();
         let sink = writer.sink(&log);
         let mut random = StdRng::seed_from_u64(1);

@@ -364,11 +364,11 @@ impl Attempt<'_> {
 
 /// Runs both directions until the answer is whole. What goes wrong on the way out ends the attempt if it is the
 /// client's doing, or took too long; an upstream that stops reading may have answered nevertheless.
-async fn both(
+pub(crate) async fn both<T>(
     progress: &Progress,
     mut send: Pin<&mut impl Future<Output = Result<(), Failure>>>,
-    mut receive: Pin<&mut impl Future<Output = Result<Afterwards, Failure>>>,
-) -> Result<Afterwards, Failure> {
+    mut receive: Pin<&mut impl Future<Output = Result<T, Failure>>>,
+) -> Result<T, Failure> {
     let mut sending = true;
     poll_fn(|context| {
         if sending && let Poll::Ready(result) = send.as_mut().poll(context) {

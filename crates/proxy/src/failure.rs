@@ -73,6 +73,12 @@ pub enum Failure {
     /// The target sent no byte of its answer in time.
     #[error("the upstream sent nothing for {} ms (read_timeout)", .0.as_millis())]
     ReadTimeout(Duration),
+    /// The target refused the request without having looked at it (HTTP/2).
+    #[error("the upstream refused the request: {0}")]
+    Refused(io::Error),
+    /// The request cannot be written in the protocol of the upstream.
+    #[error("the request cannot be sent by HTTP/2: {0}")]
+    Unsendable(String),
     /// The connection to the target broke before the head of the answer was there.
     #[error("the upstream closed the connection: {0}")]
     UpstreamClosed(io::Error),
@@ -132,11 +138,16 @@ impl Failure {
             | F::ClientTimeout(_)
             | F::ClientBody(_) => Fault::Client,
             F::BodyTooLarge(_) | F::ClientGone | F::NoRoute => Fault::Client,
-            F::NoService | F::Plugin { .. } | F::NoPeer { .. } | F::Secure(_) => Fault::Gateway,
+            F::NoService
+            | F::Plugin { .. }
+            | F::NoPeer { .. }
+            | F::Secure(_)
+            | F::Unsendable(_) => Fault::Gateway,
             F::Unresolved(_) | F::Connect(_) | F::WriteTimeout(_) | F::ReadTimeout(_) => {
                 Fault::Upstream
             }
             F::UpstreamClosed(_)
+            | F::Refused(_)
             | F::Response(_)
             | F::ResponseHeadTooLarge
             | F::ResponseBody(_) => Fault::Upstream,
@@ -148,7 +159,7 @@ impl Failure {
     pub fn retry(&self) -> Retry {
         use Failure as F;
         match self {
-            F::Connect(_) => Retry::Safe,
+            F::Connect(_) | F::Refused(_) => Retry::Safe,
             F::WriteTimeout(_) | F::ReadTimeout(_) | F::UpstreamClosed(_) | F::Response(_) => {
                 Retry::IfIdempotent
             }
@@ -171,11 +182,11 @@ impl Failure {
             F::ClientGone => 499,
             F::NoRoute => 404,
             F::NoService | F::NoPeer { .. } | F::Unresolved(_) => 503,
-            F::Secure(_) | F::Plugin { .. } => 500,
+            F::Secure(_) | F::Plugin { .. } | F::Unsendable(_) => 500,
             F::Connect(ConnectError::Timeout { .. }) | F::WriteTimeout(_) | F::ReadTimeout(_) => {
                 504
             }
-            F::Connect(_) | F::UpstreamClosed(_) | F::Response(_) => 502,
+            F::Connect(_) | F::UpstreamClosed(_) | F::Refused(_) | F::Response(_) => 502,
             F::ResponseHeadTooLarge | F::ResponseBody(_) => 502,
         }
     }
@@ -228,6 +239,8 @@ impl Failure {
             F::WriteTimeout(_) => "upstream_write_timeout",
             F::ReadTimeout(_) => "upstream_read_timeout",
             F::UpstreamClosed(_) => "upstream_closed",
+            F::Refused(_) => "upstream_refused",
+            F::Unsendable(_) => "unsendable",
             F::Response(_) | F::ResponseHeadTooLarge => "bad_response",
             F::ResponseBody(_) => "response_broken_off",
         }

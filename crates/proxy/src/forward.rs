@@ -10,6 +10,7 @@ use std::{
 
 use balancer::{Affinity, Inputs, Lease, NoPeer, Outcome, PeerId, Pick, Source};
 use http1::{Framing, RequestHead, ResponseHead};
+use model::{Protocol, Service};
 use plugin::Identity;
 use smallvec::SmallVec;
 use snapshot::{ServiceEntry, Snapshot};
@@ -17,6 +18,7 @@ use upstream::{ConnectError, Key, Pooled, Secured, connect};
 
 use crate::{
     attempt::{Afterwards, Attempt, Progress},
+    attempt_http2::Http2Attempt,
     downstream::{Answer, Body},
     failure::{Failure, Retry},
     record::{Record, Try},
@@ -148,6 +150,14 @@ impl Call<'_> {
         let to =
             Destination { target: self.target, host: &host, framing, websocket: self.websocket };
         upstream_head::write(head, self.request, &to, &self.forwarding);
+        if is_grpc(&self.service.service) {
+            let prepare = |response: &mut ResponseHead, record: &mut Record<'_>, answered| {
+                record.answered(answered, response.status());
+                let cookie = self.service.upstream.set_cookie(affinity, lease);
+                prepare(response, record, cookie.as_deref())
+            };
+            return self.attempt_http2(&key, head, body, answer, response, record, prepare).await;
+        }
         let mut fresh = false;
         loop {
             let pooled =
@@ -212,6 +222,60 @@ impl Call<'_> {
         }
     }
 
+    /// One attempt over HTTP/2. What was refused on a connection that was open already is sent over a new one.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "the parts of one request, which are borrowed apart"
+    )]
+    async fn attempt_http2<B: Body, A: Answer>(
+        &self,
+        key: &Key,
+        head: &[u8],
+        body: &mut B,
+        answer: &mut A,
+        response: &mut ResponseHead,
+        record: &mut Record<'_>,
+        mut prepare: impl FnMut(
+            &mut ResponseHead,
+            &mut Record<'_>,
+            Option<Instant>,
+        ) -> Result<(), Failure>,
+    ) -> Result<(), (Failure, bool)> {
+        loop {
+            let limit = milliseconds(self.service.service.connect_timeout);
+            let placed = self.thread.http2_pool.place(key, limit).await;
+            let (place, new) = placed.map_err(|failure| (failure.into(), true))?;
+            if new {
+                self.thread.counters.upstream_connect();
+            } else {
+                self.thread.counters.upstream_reuse();
+            }
+            let attempt = Http2Attempt {
+                place: &place,
+                scheme: if key.secured.is_some() { "https" } else { "http" },
+                head,
+                write_timeout: milliseconds(self.service.service.write_timeout),
+                read_timeout: milliseconds(self.service.service.read_timeout),
+                timers: self.timers,
+            };
+            let progress = Progress::default();
+            let prepare =
+                |response: &mut ResponseHead| prepare(response, record, progress.answered.get());
+            let result = attempt.run(&progress, body, answer, response, prepare).await;
+            record.upstream_received += progress.received.get();
+            let Err(failure) = result else {
+                return Ok(());
+            };
+            let replayable = !progress.released.get();
+            if matches!(failure, Failure::UpstreamClosed(_) | Failure::Refused(_)) {
+                place.spoil();
+            }
+            if new || !replayable || !matches!(failure, Failure::Refused(_)) {
+                return Err((failure, replayable));
+            }
+        }
+    }
+
     async fn connect(&self, key: &Key) -> Result<upstream::Stream, ConnectError> {
         self.thread.counters.upstream_connect();
         let limit = milliseconds(self.service.service.connect_timeout);
@@ -262,6 +326,7 @@ impl Call<'_> {
                     Failure::Connect(ConnectError::Tls { .. }) => Outcome::TlsFailed,
                     Failure::WriteTimeout(_) | Failure::ReadTimeout(_) => Outcome::Timeout,
                     Failure::UpstreamClosed(_)
+                    | Failure::Refused(_)
                     | Failure::Response(_)
                     | Failure::ResponseHeadTooLarge => Outcome::Reset,
                     // The client's doing, or ours.
@@ -295,6 +360,11 @@ fn framing<B: Body>(request: &RequestHead, body: &B) -> Option<Framing> {
         (_, true) => Some(Framing::Length(body.data().len() as u64)),
         (_, false) => Some(body.announced().map_or(Framing::Chunked, Framing::Length)),
     }
+}
+
+/// Whether a service is spoken to by HTTP/2.
+pub(crate) fn is_grpc(service: &Service) -> bool {
+    matches!(service.protocol, Protocol::Grpc | Protocol::Grpcs)
 }
 
 fn milliseconds(setting: Option<u32>) -> Duration {

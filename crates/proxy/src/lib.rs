@@ -10,6 +10,7 @@
 mod access_log;
 mod answer;
 mod attempt;
+mod attempt_http2;
 mod client;
 mod connection;
 mod connection_http2;
@@ -39,7 +40,7 @@ mod timer;
 mod tls;
 mod upstream_head;
 
-pub use access_log::{AccessLog, Format as AccessLogFormat};
+pub use access_log::AccessLog;
 pub use client::Trust;
 pub use counters::{Totals, Traffic};
 pub use failure::{Failure, Fault, Retry};

@@ -33,8 +33,8 @@ pub struct Options {
     pub limits: Limits,
     /// Bounds of the idle connections to upstreams, per thread and address.
     pub pool: PoolLimits,
-    /// Certificates and their keys (PEM) for TLS clients that ask for no name, or for one without a certificate. If
-    /// there are none, one is made up.
+    /// Certificates and their keys for TLS clients that ask for no name, or for one without a certificate: each a
+    /// file, PEM text, or PEM in base64. If there are none, one is made up.
     pub certificates: Vec<(String, String)>,
     /// Where requests are logged, if they are.
     pub access_log: Option<AccessLog>,
@@ -93,8 +93,17 @@ impl Options {
                     .unwrap_or(u32::MAX),
                 idle_timeout: settings.upstream_keepalive_idle_timeout,
             },
-            certificates: Vec::new(),
-            access_log: None,
+            certificates: settings
+                .ssl_cert
+                .iter()
+                .zip(&settings.ssl_cert_key)
+                .map(|(certificate, key)| (certificate.clone(), key.expose().to_owned()))
+                .collect(),
+            access_log: settings.proxy_access_log.clone().map(|path| AccessLog {
+                path,
+                format: settings.proxy_access_log_format,
+                sampling: settings.proxy_access_log_sampling,
+            }),
         }
     }
 }

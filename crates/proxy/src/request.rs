@@ -17,7 +17,7 @@ use crate::{
     downstream::{Answer, Body},
     failure::{Failure, Fault},
     filtered::Filtered,
-    forward::{Call, Ties},
+    forward::{Call, Ties, is_grpc},
     held_body::{Held, Lent, give_leave},
     log_line::{Line, Named},
     own_answer::{self, Reply},
@@ -222,9 +222,9 @@ async fn proxy<'s, B: Body, A: Answer>(
 
     let service = entry.service.as_deref().ok_or(Failure::NoService)?;
 
-    // Body: what is small is received whole, so that it can be sent again.
+    // Body: what is small is received whole, so that it can be sent again. A call's messages cannot wait for its end.
     give_leave(answer, body, &mut awaits_leave).await?;
-    if entry.route.request_buffering {
+    if entry.route.request_buffering && !is_grpc(&service.service) {
         while !body.is_complete() && body.data().len() < BUFFERED {
             body.fill().await?;
         }

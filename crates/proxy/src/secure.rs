@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use model::{CaCertificate, Certificate, Service};
+use model::{CaCertificate, Certificate, Protocol, Service};
 use rustc_hash::FxHashMap;
 use snapshot::Snapshot;
 use upstream::{Profile, Secured, TlsSettings, Trust};
@@ -29,6 +29,7 @@ struct Made {
 struct Ingredients {
     verify: bool,
     depth: u32,
+    http2: bool,
     authorities: Vec<Arc<CaCertificate>>,
     certificate: Option<Arc<Certificate>>,
 }
@@ -132,6 +133,7 @@ impl Ingredients {
         Ok(Ingredients {
             verify,
             depth: service.tls_verify_depth.unwrap_or(DEPTH),
+            http2: service.protocol == Protocol::Grpcs,
             authorities,
             certificate,
         })
@@ -145,7 +147,7 @@ impl Ingredients {
             _ => false,
         };
         same_certificate
-            && (self.verify, self.depth) == (other.verify, other.depth)
+            && (self.verify, self.depth, self.http2) == (other.verify, other.depth, other.http2)
             && self.authorities.len() == other.authorities.len()
             && self
                 .authorities
@@ -168,7 +170,7 @@ impl Ingredients {
             depth: usize::try_from(self.depth).unwrap_or(usize::MAX),
             client_certificate: certificate
                 .map(|certificate| (certificate.cert.as_str(), certificate.key.expose())),
-            protocols: &[],
+            protocols: if self.http2 { &[b"h2"] } else { &[] },
         };
         Profile::new(&settings).map_err(|error| Failure::Secure(error.to_string()))
     }

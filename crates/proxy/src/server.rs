@@ -356,6 +356,7 @@ async fn keep_house(thread: Rc<Thread>) {
     loop {
         interval.tick().await;
         thread.pool.borrow_mut().sweep(std::time::Instant::now());
+        thread.http2_pool.sweep(std::time::Instant::now());
         thread.refresh_snapshot();
     }
 }

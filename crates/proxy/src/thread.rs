@@ -14,7 +14,7 @@ use rand::{RngCore, SeedableRng, rngs::StdRng};
 use rustc_hash::FxHashMap;
 use snapshot::Snapshot;
 use tokio::sync::Notify;
-use upstream::Pool;
+use upstream::{Http2Pool, Pool};
 
 use crate::{
     access_log::Sink, counters::Counters, date::Date, incoming::Buffers, log_line::Line,
@@ -27,6 +27,7 @@ pub(crate) struct Thread {
     pub(crate) counters: Arc<Counters>,
     pub(crate) buffers: Buffers,
     pub(crate) pool: RefCell<Pool>,
+    pub(crate) http2_pool: Http2Pool,
     pub(crate) profiles: RefCell<Profiles>,
     log: Option<Sink>,
     snapshots: RefCell<Current>,
@@ -108,6 +109,7 @@ impl Thread {
             counters,
             buffers: Buffers::default(),
             pool: RefCell::new(Pool::new(options.pool)),
+            http2_pool: Http2Pool::new(options.pool),
             profiles: RefCell::default(),
             log,
             snapshots: RefCell::new(Current { cache, held }),

@@ -5,6 +5,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
+use base64::Engine;
 use model::Certificate;
 use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair};
 use rustc_hash::FxHashMap;
@@ -37,7 +38,7 @@ pub(crate) struct Tls {
 }
 
 impl Tls {
-    /// Presents the certificates of the newest snapshot by server name, and `defaults` (certificate and key, PEM) where
+    /// Presents the certificates of the newest snapshot by server name, and `defaults` (certificate and key) where
     /// there is none for it; a certificate of our own making where there are no defaults.
     pub(crate) fn new(
         snapshots: Arc<snapshot::Cell>,
@@ -46,7 +47,7 @@ impl Tls {
         let provider = Arc::new(ring::default_provider());
         let mut keys = Vec::new();
         for (certificate, key) in defaults {
-            keys.push(certified(&provider, certificate, key)?);
+            keys.push(certified(&provider, &pem(certificate)?, &pem(key)?)?);
         }
         if keys.is_empty() {
             keys.push(own(&provider)?);
@@ -170,6 +171,22 @@ fn certified(
     Ok(Arc::new(key))
 }
 
+/// The PEM text that a setting means: it is the text itself, or that in base64, or a file with it.
+fn pem(setting: &str) -> Result<String, TlsError> {
+    if setting.contains("-----BEGIN") {
+        return Ok(setting.to_owned());
+    }
+    let decoded = base64::engine::general_purpose::STANDARD.decode(setting).ok();
+    if let Some(text) = decoded.and_then(|bytes| String::from_utf8(bytes).ok())
+        && text.contains("-----BEGIN")
+    {
+        return Ok(text);
+    }
+    std::fs::read_to_string(setting).map_err(|error| {
+        TlsError::Certificate(format!("ssl_cert, ssl_cert_key: '{setting}' is no PEM text and no file that can be read: {error}"))
+    })
+}
+
 /// A certificate of our own making for `localhost`, which nobody trusts: enough to try TLS out.
 fn own(provider: &CryptoProvider) -> Result<Arc<CertifiedKey>, TlsError> {
     let unavailable = |error: rcgen::Error| TlsError::Unavailable(error.to_string());
@@ -185,4 +202,27 @@ fn own(provider: &CryptoProvider) -> Result<Arc<CertifiedKey>, TlsError> {
     let key = CertifiedKey::from_der(chain, key, provider)
         .map_err(|error| TlsError::Unavailable(error.to_string()))?;
     Ok(Arc::new(key))
+}
+
+#[cfg(test)]
+mod tests {
+    use base64::Engine;
+
+    use super::pem;
+
+    #[test]
+    fn settings_are_text_base64_or_files() {
+        let text = "-----BEGIN CERTIFICATE-----\nAA==\n-----END CERTIFICATE-----\n";
+        assert_eq!(pem(text).unwrap(), text);
+        assert_eq!(pem(&base64::engine::general_purpose::STANDARD.encode(text)).unwrap(), text);
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("cert.pem");
+        std::fs::write(&path, text).unwrap();
+        assert_eq!(pem(path.to_str().unwrap()).unwrap(), text);
+        let error = pem("/no/such/file.pem").unwrap_err();
+        assert!(
+            error.to_string().contains("'/no/such/file.pem' is no PEM text and no file"),
+            "{error}"
+        );
+    }
 }

@@ -27,6 +27,6 @@ pub use source::{Sources, system_environment};
 pub use syntax::Shown;
 pub use table::{ALL, Settings};
 pub use values::{
-    Database, DnsOrder, HostPort, Listener, LogFormat, LogLevel, RealIpHeader, ResponseHeaders,
-    RouteMatchCalculation, RouterFlavor, Secret, Trusted,
+    AccessLogFormat, Database, DnsOrder, HostPort, Listener, LogFormat, LogLevel, RealIpHeader,
+    ResponseHeaders, RouteMatchCalculation, RouterFlavor, Secret, Trusted,
 };

@@ -133,6 +133,37 @@ pub(crate) const OPTIONAL_SECRET: Syntax<Option<Secret>> = Syntax {
     show: |value| if value.is_some() { Shown::Text(CONCEALED.to_owned()) } else { Shown::Nothing },
 };
 
+pub(crate) const TEXTS: Syntax<Vec<String>> = Syntax {
+    what: "a list of texts",
+    parse: |text| list(text, |item| Ok(item.to_owned())),
+    show: |value| shown_list(value),
+};
+
+pub(crate) const SECRETS: Syntax<Vec<Secret>> = Syntax {
+    what: "a list of secrets",
+    parse: |text| list(text, |item| Ok(Secret::new(item))),
+    show: |value| Shown::List(value.iter().map(|_| CONCEALED.to_owned()).collect()),
+};
+
+pub(crate) const SHARE: Syntax<f64> = Syntax {
+    what: "a share between 0 and 1",
+    parse: |text| match text.parse::<f64>() {
+        Ok(share) if (0.0..=1.0).contains(&share) => Ok(share),
+        _ => Err(invalid(text, "a share between 0 and 1")),
+    },
+    show: |value| Shown::Number(*value),
+};
+
+/// `off` is none, as in Kong's settings of log files.
+pub(crate) const FILE_OR_OFF: Syntax<Option<PathBuf>> = Syntax {
+    what: "off, or a file",
+    parse: |text| Ok((!matches!(text, "" | "off")).then(|| PathBuf::from(text))),
+    show: |value| match value {
+        Some(path) => Shown::Text(path.display().to_string()),
+        None => Shown::Text("off".to_owned()),
+    },
+};
+
 pub(crate) const DIRECTORY: Syntax<PathBuf> = Syntax {
     what: "a directory",
     parse: |text| (TEXT.parse)(text).map(PathBuf::from),

@@ -15,15 +15,16 @@ use crate::declare::{Default, Program, Setting, settings};
 use crate::fault::{Fault, Origin};
 use crate::load::Reader;
 use crate::syntax::{
-    COUNT, DIRECTORY, MILLISECONDS, OPTIONAL_FILE, OPTIONAL_SECONDS, OPTIONAL_SECRET,
-    OPTIONAL_TEXT, OPTIONAL_UUID, PORT, SECONDS, SECONDS_OR_ZERO, SIZE, SWITCH, Shown, TEXT,
-    WORKERS,
+    COUNT, DIRECTORY, FILE_OR_OFF, MILLISECONDS, OPTIONAL_FILE, OPTIONAL_SECONDS, OPTIONAL_SECRET,
+    OPTIONAL_TEXT, OPTIONAL_UUID, PORT, SECONDS, SECONDS_OR_ZERO, SECRETS, SHARE, SIZE, SWITCH,
+    Shown, TEXT, TEXTS, WORKERS,
 };
 use crate::values::{
-    DATABASE, DNS_ORDER, Database, DnsOrder, HOST_PORTS, HostPort, LABELS, LISTENERS, LOG_FORMAT,
-    LOG_LEVEL, Listener, LogFormat, LogLevel, REAL_IP_HEADER, RESOLVERS, RESPONSE_HEADERS,
-    ROUTE_MATCH_CALCULATION, ROUTER_FLAVOR, RealIpHeader, ResponseHeaders, RouteMatchCalculation,
-    RouterFlavor, Secret, TRUSTED, Trusted, UPSTREAM_HEADERS,
+    ACCESS_LOG_FORMAT, AccessLogFormat, DATABASE, DNS_ORDER, Database, DnsOrder, HOST_PORTS,
+    HostPort, LABELS, LISTENERS, LOG_FORMAT, LOG_LEVEL, Listener, LogFormat, LogLevel,
+    REAL_IP_HEADER, RESOLVERS, RESPONSE_HEADERS, ROUTE_MATCH_CALCULATION, ROUTER_FLAVOR,
+    RealIpHeader, ResponseHeaders, RouteMatchCalculation, RouterFlavor, Secret, TRUSTED, Trusted,
+    UPSTREAM_HEADERS,
 };
 
 const CONTROL: &[Program] = &[Program::ControlPlane];
@@ -123,6 +124,18 @@ settings! {
         headers: ResponseHeaders = RESPONSE_HEADERS, "server_tokens, latency_tokens, X-Kong-Request-Id", BOTH;
         /// Headers that are added to requests to upstreams.
         headers_upstream: bool = UPSTREAM_HEADERS, "X-Kong-Request-Id", DATA;
+        /// The certificates that clients get by TLS that ask for no name, or for one without a
+        /// certificate: each a file, PEM text, or PEM in base64. One is made up when not given.
+        ssl_cert: Vec<String> = TEXTS, "", DATA;
+        /// Their private keys, in the same order.
+        ssl_cert_key: Vec<Secret> = SECRETS, "", DATA;
+        /// Where requests are logged. Kong has it on, in its prefix; here it is off unless given.
+        proxy_access_log: Option<PathBuf> = FILE_OR_OFF, "off", DATA;
+        /// How a line of the access log looks. Weir's own.
+        proxy_access_log_format: AccessLogFormat = ACCESS_LOG_FORMAT, "combined", DATA;
+        /// The share of requests that are logged, those that failed (5xx) apart, which always
+        /// are. Weir's own.
+        proxy_access_log_sampling: f64 = SHARE, "1", DATA;
         /// The content type of errors when the client accepts no other.
         error_default_type: String = TEXT, "text/plain", DATA;
         /// The largest request body.
@@ -196,6 +209,9 @@ impl Settings {
                 "admin_listen",
                 "a control plane that listens neither for the Admin API nor for data planes (cluster_listen) does nothing",
             );
+        }
+        if self.ssl_cert.len() != self.ssl_cert_key.len() {
+            fault("ssl_cert_key", "needs as many keys as ssl_cert has certificates");
         }
         if self.pg_ssl_verify && !self.pg_ssl {
             fault("pg_ssl_verify", "needs pg_ssl = on");

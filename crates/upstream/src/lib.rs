@@ -7,6 +7,7 @@
 
 mod connect;
 mod follow;
+mod http2;
 mod keeper;
 mod pool;
 mod probe;
@@ -15,6 +16,7 @@ mod stream;
 mod tls;
 
 pub use connect::{ConnectError, connect};
+pub use http2::{Http2Place, Http2Pool};
 pub use keeper::{Keeper, KeeperSettings};
 pub use pool::{Key, Pool, PoolLimits, Pooled};
 pub use probe::{ClientCertificate, FindCertificate, log_transition};

@@ -129,7 +129,7 @@ async fn the_access_log_has_a_line_for_each_request() {
     let path = folder.path().join("access.log");
     let log = crate::AccessLog {
         path: path.clone(),
-        format: crate::AccessLogFormat::Json,
+        format: settings::AccessLogFormat::Json,
         sampling: 1.0,
     };
     let entities = [

@@ -6,6 +6,7 @@ mod gateway;
 mod bodies;
 mod connections;
 mod errors;
+mod grpc;
 mod http2;
 mod retries;
 mod routing;

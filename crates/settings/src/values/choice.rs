@@ -108,6 +108,16 @@ choice! {
 }
 
 choice! {
+    /// How a line of the access log looks.
+    AccessLogFormat as ACCESS_LOG_FORMAT {
+        /// nginx' combined format with the request's id behind it, as Kong has it.
+        Combined = "combined",
+        /// One JSON object.
+        Json = "json",
+    }
+}
+
+choice! {
     /// How the order of routes that match the same request is calculated.
     RouteMatchCalculation as ROUTE_MATCH_CALCULATION {
         /// As Kong 3.9 really does.

@@ -7,7 +7,8 @@ mod secret;
 mod trusted;
 
 pub use choice::{
-    Database, DnsOrder, LogFormat, LogLevel, RealIpHeader, RouteMatchCalculation, RouterFlavor,
+    AccessLogFormat, Database, DnsOrder, LogFormat, LogLevel, RealIpHeader, RouteMatchCalculation,
+    RouterFlavor,
 };
 pub use headers::ResponseHeaders;
 pub use listener::{HostPort, Listener};
@@ -15,8 +16,8 @@ pub use secret::Secret;
 pub use trusted::Trusted;
 
 pub(crate) use choice::{
-    DATABASE, DNS_ORDER, LOG_FORMAT, LOG_LEVEL, REAL_IP_HEADER, ROUTE_MATCH_CALCULATION,
-    ROUTER_FLAVOR,
+    ACCESS_LOG_FORMAT, DATABASE, DNS_ORDER, LOG_FORMAT, LOG_LEVEL, REAL_IP_HEADER,
+    ROUTE_MATCH_CALCULATION, ROUTER_FLAVOR,
 };
 pub(crate) use headers::{RESPONSE_HEADERS, UPSTREAM_HEADERS};
 pub(crate) use listener::{HOST_PORTS, LABELS, LISTENERS, RESOLVERS};
