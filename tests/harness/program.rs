@@ -178,7 +178,9 @@ fn build() -> Result<PathBuf> {
     // What cargo tells a test about its package would tell build scripts that their package has
     // changed, and half of the dependencies would be built anew.
     for (name, _) in std::env::vars_os() {
-        let told = name.to_str().is_some_and(|name| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_"));
+        let told = name.to_str().is_some_and(|name| {
+            name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_")
+        });
         if told {
             cargo.env_remove(name);
         }

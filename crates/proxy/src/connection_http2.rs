@@ -7,6 +7,7 @@ use std::{
     pin::Pin,
     rc::Rc,
     task::{Context, Poll},
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -17,7 +18,10 @@ use upstream::Stream;
 
 use crate::{
     connection::watch_drain,
-    downstream::http2::{read, sides},
+    downstream::{
+        Body,
+        http2::{read, sides},
+    },
     request::{self, Origin, Timers},
     thread::{Entered, Thread},
     timer::Timer,
@@ -33,6 +37,11 @@ const CONNECTION_WINDOW: u32 = 1024 * 1024;
 const HEAD_LIMIT: u32 = 32 * 1024;
 /// How much of answers may wait in memory per stream.
 const SEND_BUFFER: usize = 64 * 1024;
+
+/// So much of the body of a request that was answered early is still taken in…
+const REST: usize = 64 * 1024;
+/// …for so long.
+const REST_TIMEOUT: Duration = Duration::from_millis(250);
 
 /// Serves a connection to its end. `received` is what was read of it already.
 pub(crate) async fn serve(
@@ -122,8 +131,26 @@ async fn serve_stream(
                 .await;
         }
     }
-    answer.finish(crate::downstream::Body::is_complete(&body));
+    take_the_rest(&mut body).await;
+    answer.finish(body.is_complete());
     thread.give_back(scratch);
+}
+
+/// Takes in what little is left of a request that was answered early: a client that is told to stop
+/// in the middle of it may not look at the answer any more.
+async fn take_the_rest(body: &mut impl Body) {
+    let take = async {
+        let mut taken = 0;
+        while !body.is_complete() && taken < REST {
+            if body.fill().await.is_err() {
+                return;
+            }
+            taken += body.data().len();
+            body.release();
+        }
+    };
+    // A client that is still at it is told to stop.
+    let _ = tokio::time::timeout(REST_TIMEOUT, take).await;
 }
 
 /// One of the streams under way.

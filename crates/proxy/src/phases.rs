@@ -233,7 +233,7 @@ impl<'s> Phases<'s> {
         let outcome = Outcome {
             head,
             status: record.status,
-            from_upstream: record.from_upstream(),
+            from_upstream: record.is_from_upstream(),
             request_bytes: record.request_bytes,
             response_bytes,
             tries: &tries,

@@ -96,7 +96,7 @@ impl<'s> Record<'s> {
     }
 
     /// Whether the client got the upstream's answer.
-    pub(crate) fn from_upstream(&self) -> bool {
+    pub(crate) fn is_from_upstream(&self) -> bool {
         self.failure.is_none() && self.tries.last().is_some_and(|last| last.status.is_some())
     }
 

@@ -192,7 +192,10 @@ async fn proxy<'s, B: Body, A: Answer>(
             id,
         };
         let mut lent = Lent { body, answer, awaits_leave, failure: None };
-        // No other phase of this request can run before this one has ended.
+        #[expect(
+            clippy::await_holding_refcell_ref,
+            reason = "no other phase of this request can run before this one has ended"
+        )]
         let answered =
             phases.borrow_mut().access(thread, snapshot, request, &mut lent, entering).await;
         awaits_leave = lent.awaits_leave;
