@@ -12,11 +12,16 @@ mod basic_auth;
 mod correlation_id;
 mod cors;
 mod fields;
+mod hmac_auth;
 mod ip_restriction;
+mod jwt;
 mod key_auth;
+mod pairs;
 mod query;
+mod rate_limiting;
 mod request_size_limiting;
 mod request_termination;
+mod response_transformer;
 mod settings;
 
 use std::collections::BTreeMap;
@@ -40,11 +45,15 @@ pub fn bundled() -> &'static Bundled {
         let definitions = vec![
             correlation_id::definition(),
             cors::definition(),
+            jwt::definition(),
             key_auth::definition(),
             basic_auth::definition(),
+            hmac_auth::definition(),
             ip_restriction::definition(),
             request_size_limiting::definition(),
             acl::definition(),
+            rate_limiting::definition(),
+            response_transformer::definition(),
             request_termination::definition(),
         ];
         let named = definitions.iter().enumerate();

@@ -21,15 +21,19 @@ pub(crate) fn definition() -> Definition {
             priority: 990,
             schema: model::Plugin::subschema(
                 Field::record(Config::record().clone()),
-                PluginProtocols::Http,
+                PluginProtocols::Any,
                 &[],
             )
+            .field("protocols", PluginProtocols::Any.field().default(PROTOCOLS.to_vec()))
             .rule(schema::Check::AtLeastOneOf(vec!["config.allow", "config.deny"])),
         },
         phases: Phases { access: true, ..Phases::default() },
         build,
     }
 }
+
+/// Kong checks addresses of streams, too, and says so by default.
+const PROTOCOLS: [&str; 6] = ["http", "https", "tcp", "tls", "grpc", "grpcs"];
 
 fn build(instance: &Instance<'_>) -> Result<Arc<dyn Plugin>, BuildError> {
     let config: Config = settings::read(instance)?;
