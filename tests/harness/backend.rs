@@ -160,7 +160,12 @@ impl Backend {
             let mut words = line.split_whitespace();
             let method = words.next().unwrap_or_default().to_owned();
             let path = words.next().unwrap_or_default().to_owned();
-            let old = words.next() == Some("HTTP/1.0");
+            let version = words.next().unwrap_or_default();
+            if !version.starts_with("HTTP/") {
+                let refusal = b"HTTP/1.0 400 Bad request syntax\r\nConnection: close\r\n\r\n";
+                return Ok(reader.get_mut().write_all(refusal)?);
+            }
+            let old = version == "HTTP/1.0";
             let (headers, body) = read_fields_and_body(&mut reader)?;
             self.hits.fetch_add(1, Ordering::SeqCst);
             let mode = self.state().mode.clone();

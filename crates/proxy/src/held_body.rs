@@ -152,7 +152,8 @@ pub(crate) async fn give_leave<B: Body, A: Answer>(
     awaits_leave: &mut Option<Version>,
 ) -> Result<(), Failure> {
     let Some(version) = awaits_leave.take() else { return Ok(()) };
-    if body.data().is_empty() && !body.is_complete() {
+    // Also for a request without a body, as nginx does: a client that asked may wait for it.
+    if body.data().is_empty() {
         let mut head = ResponseHead::default();
         head.begin(100, version);
         answer.interim(&head).await?;
