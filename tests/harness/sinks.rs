@@ -9,6 +9,9 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use serde_json::{Value, json};
 
+/// Lower-case names with their values.
+pub(super) type Headers = BTreeMap<String, Vec<String>>;
+
 type Records = Arc<Mutex<BTreeMap<&'static str, Vec<Value>>>>;
 
 #[derive(Debug)]
@@ -135,7 +138,7 @@ fn serve_http(stream: TcpStream, records: &Records) -> Result<()> {
 /// The rest of a request behind its first line: lower-case names with their values, and the body.
 pub(crate) fn read_fields_and_body<R: Read + Write>(
     reader: &mut BufReader<R>,
-) -> Result<(BTreeMap<String, Vec<String>>, Vec<u8>)> {
+) -> Result<(Headers, Vec<u8>)> {
     let mut headers = BTreeMap::<String, Vec<String>>::new();
     loop {
         let mut line = Vec::new();

@@ -157,9 +157,15 @@ fn publisher(settings: &Settings, process: &Process, store: Arc<dyn Store>) -> P
         },
     );
     let (tailing, shutdown) = (publisher.clone(), process.tasks.shutdown().clone());
-    process.tasks.spawn("change log", async move { done(tailing.tail(&shutdown).await) });
+    process.tasks.spawn("change log", async move {
+        tailing.tail(&shutdown).await;
+        DONE
+    });
     let (compacting, shutdown) = (publisher.clone(), process.tasks.shutdown().clone());
-    process.tasks.spawn("log retention", async move { done(compacting.compact(&shutdown).await) });
+    process.tasks.spawn("log retention", async move {
+        compacting.compact(&shutdown).await;
+        DONE
+    });
     wait_for_first_read(process, &publisher);
     publisher
 }
@@ -220,7 +226,8 @@ fn serve_admin(
         let (api, counters, shutdown) =
             (api.clone(), counters.clone(), process.tasks.shutdown().clone());
         process.tasks.spawn("Admin API", async move {
-            done(admin::serve(listener, Plain, api, Limits::default(), counters, shutdown).await)
+            admin::serve(listener, Plain, api, Limits::default(), counters, shutdown).await;
+            DONE
         });
     }
     Ok(addresses)
@@ -260,9 +267,7 @@ fn status_page(publisher: Publisher) -> process::status::Status {
 }
 
 /// The end of a task that cannot fail.
-fn done((): ()) -> Result<(), Infallible> {
-    Ok(())
-}
+const DONE: Result<(), Infallible> = Ok(());
 
 /// The plugins that may be configured: all that data planes of this version can run.
 #[derive(Debug)]

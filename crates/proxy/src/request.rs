@@ -101,6 +101,10 @@ pub(crate) async fn serve_unreadable<A: Answer>(
 }
 
 #[expect(clippy::too_many_arguments, reason = "the parts of one request, which are borrowed apart")]
+#[expect(
+    clippy::await_holding_refcell_ref,
+    reason = "the phases of one request run one after the other"
+)]
 async fn proxy<'s, B: Body, A: Answer>(
     thread: &Thread,
     snapshot: &'s Snapshot,
@@ -192,10 +196,7 @@ async fn proxy<'s, B: Body, A: Answer>(
             id,
         };
         let mut lent = Lent { body, answer, awaits_leave, failure: None };
-        #[expect(
-            clippy::await_holding_refcell_ref,
-            reason = "no other phase of this request can run before this one has ended"
-        )]
+        // No other phase of this request can run before this one has ended.
         let answered =
             phases.borrow_mut().access(thread, snapshot, request, &mut lent, entering).await;
         awaits_leave = lent.awaits_leave;

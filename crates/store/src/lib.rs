@@ -5,6 +5,8 @@
 //! referential integrity with its delete rules, the order of revisions. It must not know: what a
 //! service or a route is, HTTP, the stream.
 
+#![forbid(unsafe_code)]
+
 mod error;
 mod query;
 mod write;

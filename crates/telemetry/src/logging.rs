@@ -178,8 +178,11 @@ pub fn start(level: Level, format: Format) -> Result<Handle, StartError> {
         Format::Text => lines.with_ansi(std::io::stderr().is_terminal()).boxed(),
         Format::Json => lines.json().flatten_event(true).boxed(),
     };
+    // The filter is a layer and not the filter of one: such a filter remembers a library's question
+    // whether a line would be written, and then drops the next line of that thread.
     tracing_subscriber::registry()
-        .with(lines.with_filter(filter))
+        .with(filter)
+        .with(lines)
         .try_init()
         .map_err(|error| StartError(error.to_string()))?;
     Ok(Handle { level: Arc::new(Mutex::new(level)), filter: Some(handle) })

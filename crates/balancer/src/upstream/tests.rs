@@ -1,3 +1,5 @@
+//! Long because they share one set of helpers and are read as one list of promises.
+
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
