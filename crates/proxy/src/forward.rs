@@ -103,13 +103,9 @@ impl Call<'_> {
         let mut picked = pick();
         if matches!(picked, Err(NoPeer::Unresolved)) {
             // Only the first request for a name comes here; all others find what was resolved.
-            let mut wait = Duration::from_millis(1);
-            let deadline = Instant::now() + RESOLVE_LIMIT;
-            while matches!(picked, Err(NoPeer::Unresolved)) && Instant::now() < deadline {
-                tokio::time::sleep(wait).await;
-                wait = (wait * 2).min(Duration::from_millis(20));
-                picked = pick();
-            }
+            // Whether the limit has passed shows in the pick.
+            let _ = tokio::time::timeout(RESOLVE_LIMIT, upstream.resolved()).await;
+            picked = pick();
         }
         picked.map_err(|why| match why {
             NoPeer::Unavailable => Failure::NoPeer {
@@ -340,15 +336,7 @@ impl Call<'_> {
         if let Some(change) =
             self.service.upstream.report(lease.peer(), outcome, Source::Passive, now)
         {
-            tracing::warn!(
-                upstream = %self.service.upstream.config().name,
-                target = %lease.host(),
-                address = %lease.address(),
-                from = ?change.from,
-                to = ?change.to,
-                cause = %outcome,
-                "the health of a target changed"
-            );
+            upstream::log_transition(&self.service.upstream.config(), &change);
         }
     }
 }

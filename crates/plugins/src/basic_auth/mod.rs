@@ -12,7 +12,6 @@ use plugin::{
     Plugin, Verdict,
 };
 use schema::Field;
-use sha1::{Digest, Sha1};
 
 use crate::{authentication, fields, settings};
 use config::Config;
@@ -103,10 +102,9 @@ impl Claim {
             .then(|| Claim { username: username.into(), password: password.into() })
     }
 
-    /// Kong stores the hexadecimal SHA-1 of the password followed by the consumer's id.
+    /// Whether the password is the one that is stored, as a hash.
     fn fits(&self, stored: Option<&str>, credential: &plugin::Credential) -> bool {
-        let hash = Sha1::digest(format!("{}{}", self.password, credential.consumer));
-        let text: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
+        let text = model::password_hash(&self.password, &credential.consumer.to_string());
         stored.is_some_and(|stored| equal_in_constant_time(stored.as_bytes(), text.as_bytes()))
     }
 }
