@@ -43,7 +43,8 @@ enum Command {
         #[arg(long)]
         check: bool,
     },
-    /// Weir beside nginx and HAProxy on this machine: CPU time per request, latency, memory
+    /// Weir beside nginx and HAProxy on this machine: CPU time per request, latency, memory; or one
+    /// engine alone
     Bench(bench::Arguments),
     /// Only the part of `check` that looks at the files: takes a second
     Tidy,

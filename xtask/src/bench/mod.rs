@@ -5,6 +5,7 @@
 //! forward, then backward (A B C C B A), so that a machine that slows down slows all of them.
 //! Absolutes are of this machine; only the ratios of one run mean anything elsewhere.
 
+mod engines;
 mod load;
 mod measure;
 mod peers;
@@ -16,6 +17,7 @@ use anyhow::{Result, bail};
 use clap::{Args, ValueEnum};
 
 use crate::run::{cargo, root, run};
+use engines::Engine;
 use load::Load;
 use peers::{Backend, Gateway};
 use report::{Outcome, Sample};
@@ -23,6 +25,9 @@ use report::{Outcome, Sample};
 /// What to measure.
 #[derive(Args)]
 pub(crate) struct Arguments {
+    /// One engine alone instead of the whole gateway
+    #[command(subcommand)]
+    engine: Option<Engine>,
     /// The cases to run; all of them when none is named
     #[arg(value_enum)]
     cases: Vec<Case>,
@@ -32,8 +37,8 @@ pub(crate) struct Arguments {
     /// Seconds of each round
     #[arg(long, default_value_t = 3)]
     seconds: u64,
-    /// How the gateway is built: `release`, or `quick-release` while working on it
-    #[arg(long, default_value = "release")]
+    /// How what is measured is built: `release`, or `quick-release` while working on it
+    #[arg(long, global = true, default_value = "release")]
     profile: String,
 }
 
@@ -78,6 +83,9 @@ impl Case {
 
 /// Measures, prints a table and writes it with a chart to `target/bench/`.
 pub(crate) fn run_bench(arguments: &Arguments) -> Result<()> {
+    if let Some(engine) = arguments.engine {
+        return engine.run(&arguments.profile);
+    }
     if arguments.pairs == 0 || arguments.seconds == 0 {
         bail!("--pairs and --seconds must be at least 1");
     }
