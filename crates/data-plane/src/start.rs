@@ -86,7 +86,14 @@ pub fn start(
     )?;
     let subscription = subscription(settings, control_plane, random.next_u64())?;
 
-    let builder = Builder::new(rules(settings), plugins::bundled(), random.next_u64());
+    let node = plugin::Node::new(
+        subscription.node.id,
+        process.clock.clone(),
+        process.tasks.clone(),
+        process.metrics.clone(),
+        Arc::new(plugin::NoClusterCounters),
+    );
+    let builder = Builder::new(rules(settings), plugins::bundled(), node, random.next_u64());
     let cell = Cell::new(builder.snapshot());
     let keeper = KeeperSettings {
         resolver: resolver(settings),

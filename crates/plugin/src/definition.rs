@@ -7,6 +7,7 @@ use schema::Object;
 use uuid::Uuid;
 
 use crate::catalogue::Listing;
+use crate::node::Node;
 use crate::phase::{Phases, Plugin};
 
 /// A plugin of the list: what it is called, how it is configured, when it runs.
@@ -31,6 +32,8 @@ pub struct Instance<'a> {
     /// The running instance that this one replaces, if the entity was there before: state that
     /// should survive a change of configuration is taken over from it.
     pub previous: Option<&'a Arc<dyn Plugin>>,
+    /// The data plane that it is to run on.
+    pub node: &'a Node,
 }
 
 impl fmt::Debug for Instance<'_> {

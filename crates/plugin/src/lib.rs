@@ -1,7 +1,8 @@
 //! What a plugin is: phases, what a phase may see and change, what it may decide.
 //!
 //! Owns: the contract between a plugin and the planes that run it ([`Definition`], [`Plugin`]),
-//! the views of one request that a plugin gets ([`Exchange`], [`Answered`]), its answers ([`Answer`]). Must not
+//! the views of one request that a plugin gets ([`Exchange`], [`Answered`]), its answers ([`Answer`]),
+//! what it is lent beyond one request ([`Node`]). Must not
 //! know: any plugin, a store, sockets, threads. A plugin that counts, calls out or looks somebody
 //! up does so through what it is handed.
 #![forbid(unsafe_code)]
@@ -9,17 +10,21 @@
 mod answer;
 mod body;
 mod catalogue;
+mod counters;
 mod definition;
 mod directory;
 mod exchange;
+mod node;
 mod phase;
 
 pub use answer::{Answer, Rendering};
 pub use body::{BodyError, RequestBody, ResponseBody};
 pub use catalogue::{Listing, PluginCatalogue};
+pub use counters::{ClusterCounters, CounterKey, CountersError, NoClusterCounters, Totals};
 pub use definition::{BuildError, Definition, Instance, Registry, Scope};
 pub use directory::{Credential, CredentialKind, Directory};
 pub use exchange::{
     Answered, Captures, Client, Exchange, Identity, Notes, Onward, Outcome, Timing, Try,
 };
+pub use node::Node;
 pub use phase::{Access, Phases, Plugin, Verdict};

@@ -9,7 +9,7 @@ use model::{
     CaCertificate, Certificate, Change, Cursor, Key, KeySet, Kind, OAuth2Token, Plugin, Route, Sni,
     Transaction, Vault,
 };
-use plugin::{Instance, Phases, Registry, Scope};
+use plugin::{Instance, Node, Phases, Registry, Scope};
 use uuid::Uuid;
 
 use crate::chain::Running;
@@ -24,6 +24,8 @@ use crate::upstreams::Upstreams;
 /// touches, and what it leaves alone is shared with the snapshot before.
 pub struct Builder {
     registry: &'static dyn Registry,
+    /// What plugins run on.
+    node: Node,
     /// The next snapshot in the making.
     next: Snapshot,
     /// The bodies that were taken in, rejected ones included.
@@ -52,11 +54,17 @@ impl fmt::Debug for Builder {
 }
 
 impl Builder {
-    /// A builder of snapshots by the router's `rules`, with the plugins of `registry`. `seed` is
-    /// random per node: see [`Upstream::new`].
-    pub fn new(rules: router::Rules, registry: &'static dyn Registry, seed: u64) -> Builder {
+    /// A builder of snapshots by the router's `rules`, with the plugins of `registry`, which run
+    /// on `node`. `seed` is random per node: see [`Upstream::new`].
+    pub fn new(
+        rules: router::Rules,
+        registry: &'static dyn Registry,
+        node: Node,
+        seed: u64,
+    ) -> Builder {
         Builder {
             registry,
+            node,
             next: Snapshot::empty(rules),
             known: HashMap::new(),
             upstreams: Upstreams::new(seed),
@@ -180,8 +188,8 @@ impl Builder {
             return Err(format!("there is no plugin '{}' in this version", entity.name));
         };
         let previous = self.instances.get(id).and_then(|running| running.plugin.clone());
-        let config = &entity.config;
-        match (definition.build)(&Instance { id, scope, config, previous: previous.as_ref() }) {
+        let (config, previous, node) = (&entity.config, previous.as_ref(), &self.node);
+        match (definition.build)(&Instance { id, scope, config, previous, node }) {
             Ok(plugin) => {
                 let (name, phases) = (entity.name.into(), definition.phases);
                 let running = Running { id, name, scope, phases, plugin: Some(plugin) };

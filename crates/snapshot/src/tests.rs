@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use model::{Change, Cursor, Kind, Transaction};
-use plugin::{BuildError, Definition, Instance, Listing, Phases, Plugin, Registry};
+use plugin::{BuildError, Definition, Instance, Listing, Node, Phases, Plugin, Registry};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -45,7 +45,7 @@ fn builder() -> Builder {
         Definition { listing, phases, build }
     };
     let registry = Box::leak(Box::new(TwoPlugins(PLUGINS.map(definition))));
-    Builder::new(router::Rules::default(), registry, 7)
+    Builder::new(router::Rules::default(), registry, Node::detached(), 7)
 }
 
 fn id(kind: u128, number: u128) -> Uuid {

@@ -37,7 +37,8 @@ impl Gateway {
         change: impl FnOnce(&mut Options),
     ) -> Gateway {
         let changes = changes(entities);
-        let mut builder = snapshot::Builder::new(router::Rules::default(), plugins::bundled(), 1);
+        let (rules, node) = (router::Rules::default(), plugin::Node::detached());
+        let mut builder = snapshot::Builder::new(rules, plugins::bundled(), node, 1);
         let applied = builder.replace(Cursor { epoch: Uuid::nil(), revision: 1 }, &changes);
         assert!(applied.rejections.is_empty(), "{:?}", applied.rejections);
         let mut options = options();

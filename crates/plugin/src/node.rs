@@ -1,0 +1,68 @@
+//! What a data plane lends to its plugins beyond one request.
+
+use std::any::{Any, TypeId};
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use lifecycle::{Clock, Shutdown, SystemClock, Tasks};
+use telemetry::metrics::Registry;
+use uuid::Uuid;
+
+use crate::counters::{ClusterCounters, NoClusterCounters};
+
+/// The data plane that plugins run on. Clones share everything.
+#[derive(Clone)]
+pub struct Node {
+    /// Its id, as control planes and metrics know it.
+    pub id: Uuid,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// Where work off the request path runs, and what ends it. Instances are built on the runtime
+    /// that such work belongs to.
+    pub tasks: Tasks,
+    /// What is counted.
+    pub metrics: Registry,
+    /// The counters that all data planes share through their control plane.
+    pub counters: Arc<dyn ClusterCounters>,
+    common: Arc<Mutex<HashMap<TypeId, Arc<dyn Any + Send + Sync>>>>,
+}
+
+impl Node {
+    /// A data plane that lends these.
+    pub fn new(
+        id: Uuid,
+        clock: Arc<dyn Clock>,
+        tasks: Tasks,
+        metrics: Registry,
+        counters: Arc<dyn ClusterCounters>,
+    ) -> Node {
+        Node { id, clock, tasks, metrics, counters, common: Arc::default() }
+    }
+
+    /// A data plane by itself: the system's clock, tasks and metrics of its own, no control plane.
+    pub fn detached() -> Node {
+        let tasks = Tasks::new(Shutdown::new());
+        let counters = Arc::new(NoClusterCounters);
+        Node::new(Uuid::nil(), Arc::new(SystemClock), tasks, Registry::new(), counters)
+    }
+
+    /// What all instances of a plugin have in common (connections, caches, metrics): made when it
+    /// is first asked for, one of each type, kept for as long as the data plane runs.
+    pub fn common<T: Any + Send + Sync>(&self, make: impl FnOnce(&Node) -> T) -> Arc<T> {
+        let mut common = self.common.lock().unwrap_or_else(PoisonError::into_inner);
+        let present = common.get(&TypeId::of::<T>()).cloned();
+        if let Some(present) = present.and_then(|present| present.downcast().ok()) {
+            return present;
+        }
+        let made = Arc::new(make(self));
+        common.insert(TypeId::of::<T>(), made.clone());
+        made
+    }
+}
+
+impl fmt::Debug for Node {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Node").field("id", &self.id).finish_non_exhaustive()
+    }
+}
