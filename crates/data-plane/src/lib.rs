@@ -8,6 +8,7 @@
 //! proxy's own.
 #![forbid(unsafe_code)]
 
+mod dialer;
 mod live;
 mod metrics;
 mod serve;

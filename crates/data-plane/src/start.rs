@@ -15,9 +15,11 @@ use subscribe::{Client, Endpoint, NotAnAddress, Status};
 use telemetry::build_info;
 use tokio::sync::watch;
 use upstream::{
-    ClientCertificate, FindCertificate, Keeper, KeeperSettings, RecordKind, ResolverSettings,
+    ClientCertificate, Connector, FindCertificate, Keeper, KeeperSettings, RecordKind,
+    ResolverSettings,
 };
 
+use crate::dialer::Dialer;
 use crate::live::Live;
 use crate::metrics;
 use crate::serve::Serve;
@@ -92,7 +94,9 @@ pub fn start(
         process.tasks.clone(),
         process.metrics.clone(),
         Arc::new(plugin::NoClusterCounters),
-    );
+    )
+    .dialing(Arc::new(Dialer(Connector::new(&resolver(settings)))));
+    let quiet = node.clone();
     let builder = Builder::new(rules(settings), plugins::bundled(), node, random.next_u64());
     let cell = Cell::new(builder.snapshot());
     let keeper = KeeperSettings {
@@ -107,7 +111,10 @@ pub fn start(
     process.on_reopen_signal(threads.reopen_logs())?;
     let view = View::new(live.clone(), threads.traffic(), process.clock.clone());
     process.tasks.spawn("traffic threads", async move {
-        tokio::task::spawn_blocking(move || threads.join()).await??;
+        let joined = tokio::task::spawn_blocking(move || threads.join()).await;
+        // Nothing is logged any more: what plugins still have to send goes out.
+        quiet.fall_quiet();
+        joined??;
         Ok::<(), Failure>(())
     });
 

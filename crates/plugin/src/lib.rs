@@ -12,6 +12,7 @@ mod body;
 mod catalogue;
 mod counters;
 mod definition;
+mod dial;
 mod directory;
 mod exchange;
 mod node;
@@ -22,6 +23,7 @@ pub use body::{BodyError, RequestBody, ResponseBody};
 pub use catalogue::{Listing, PluginCatalogue};
 pub use counters::{ClusterCounters, CounterKey, CountersError, NoClusterCounters, Totals};
 pub use definition::{BuildError, Definition, Instance, Registry, Scope};
+pub use dial::{Connection, Destination, DialError, Dialer, Dialing, NoDialer, Tls};
 pub use directory::{Credential, CredentialKind, Directory};
 pub use exchange::{
     Answered, Captures, Client, Exchange, Identity, Notes, Onward, Outcome, Timing, Try,

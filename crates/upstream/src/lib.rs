@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 mod connect;
+mod connector;
 mod follow;
 mod http2;
 mod keeper;
@@ -16,6 +17,7 @@ mod stream;
 mod tls;
 
 pub use connect::{ConnectError, connect};
+pub use connector::{Connector, ConnectorError};
 pub use http2::{Http2Place, Http2Pool};
 pub use keeper::{Keeper, KeeperSettings};
 pub use pool::{Key, Pool, PoolLimits, Pooled};

@@ -4,7 +4,7 @@
 //! One task looks after all names of the node. A name is one query however many targets and
 //! upstreams have it. What it finds goes into the upstreams ([`balancer::Upstream::set_answer`]).
 
-mod dns;
+pub(crate) mod dns;
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
@@ -32,10 +32,10 @@ const AT_ONCE: usize = 64;
 
 /// The shortest life of a record: a TTL of 0 means "ask each time", which is done in the
 /// background as often as this.
-const SHORTEST: Duration = Duration::from_secs(1);
+pub(crate) const SHORTEST: Duration = Duration::from_secs(1);
 
 /// The longest: so that a mistaken TTL does not last until a restart.
-const LONGEST: Duration = Duration::from_secs(24 * 3600);
+pub(crate) const LONGEST: Duration = Duration::from_secs(24 * 3600);
 
 /// The longest wait before a name that cannot be resolved is tried again (Kong's 30 s).
 const LONGEST_RETRY: Duration = Duration::from_secs(30);

@@ -30,17 +30,17 @@ const FIXED: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
 
 /// An answer.
 #[derive(Debug)]
-pub(super) struct Found {
-    pub(super) answer: Answer,
+pub(crate) struct Found {
+    pub(crate) answer: Answer,
     /// How long it holds by its records.
-    pub(super) ttl: Duration,
+    pub(crate) ttl: Duration,
     /// What kind of record it was.
-    pub(super) kind: RecordKind,
+    pub(crate) kind: RecordKind,
 }
 
 /// Why there is none. The texts are Kong's where it has one, as the health view shows them.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Failure {
+pub(crate) enum Failure {
     /// The servers say that the name has no addresses.
     NotFound(Arc<str>),
     /// The servers did not say anything of use.
@@ -48,7 +48,7 @@ pub(super) enum Failure {
 }
 
 /// Asks the servers and the hosts file.
-pub(super) struct Dns {
+pub(crate) struct Dns {
     resolver: Result<TokioResolver, Arc<str>>,
     hosts: Hosts,
     order: Vec<RecordKind>,
@@ -59,7 +59,7 @@ pub(super) struct Dns {
 impl Dns {
     /// Reads the system's configuration and the hosts file. What is missing or wrong there is
     /// logged, and makes names fail with that as the reason.
-    pub(super) fn new(settings: &ResolverSettings) -> Dns {
+    pub(crate) fn new(settings: &ResolverSettings) -> Dns {
         let system = system_conf::read_system_conf();
         let (system, mut options) = match system {
             Ok(system) => system,
@@ -102,7 +102,7 @@ impl Dns {
     }
 
     /// The addresses of a name, of the first kind of record that it has.
-    pub(super) async fn resolve(
+    pub(crate) async fn resolve(
         &self,
         name: &str,
         last: Option<RecordKind>,
@@ -275,12 +275,12 @@ impl Dns {
 #[cfg(test)]
 impl Dns {
     /// Replaces what the system says.
-    pub(super) fn look_in(&mut self, search: &[&str], dots: usize) {
+    pub(crate) fn look_in(&mut self, search: &[&str], dots: usize) {
         self.search = search.iter().filter_map(|domain| Name::from_ascii(domain).ok()).collect();
         self.dots = dots;
     }
 
-    pub(super) fn candidate_names(&self, name: &str) -> Vec<String> {
+    pub(crate) fn candidate_names(&self, name: &str) -> Vec<String> {
         let names = self.candidates(&Name::from_ascii(name).unwrap_or_default());
         names.iter().map(Name::to_ascii).collect()
     }
