@@ -31,6 +31,9 @@ pub enum Failure {
     /// The request's body is larger than `client_max_body_size`.
     #[error("the request body is larger than {0} bytes")]
     BodyTooLarge(u64),
+    /// The request's body is larger than a plugin allows.
+    #[error("the request body is larger than the {0} bytes that a plugin allows")]
+    BodyOverLimit(u64),
     /// The client closed its connection.
     #[error("the client closed the connection")]
     ClientGone,
@@ -137,7 +140,7 @@ impl Failure {
             | F::Method
             | F::ClientTimeout(_)
             | F::ClientBody(_) => Fault::Client,
-            F::BodyTooLarge(_) | F::ClientGone | F::NoRoute => Fault::Client,
+            F::BodyTooLarge(_) | F::BodyOverLimit(_) | F::ClientGone | F::NoRoute => Fault::Client,
             F::NoService
             | F::Plugin { .. }
             | F::NoPeer { .. }
@@ -178,7 +181,7 @@ impl Failure {
             F::Head(_) | F::Scan(_) | F::Path(_) | F::ClientBody(_) => 400,
             F::Method => 405,
             F::ClientTimeout(_) => 408,
-            F::BodyTooLarge(_) => 413,
+            F::BodyTooLarge(_) | F::BodyOverLimit(_) => 413,
             F::ClientGone => 499,
             F::NoRoute => 404,
             F::NoService | F::NoPeer { .. } | F::Unresolved(_) => 503,
@@ -199,6 +202,7 @@ impl Failure {
             F::NoService => "no Service found with those values",
             F::NoPeer { retry: false, .. } => "failure to get a peer from the ring-balancer",
             F::Unresolved(_) => "name resolution failed",
+            F::BodyOverLimit(_) => "Request size limit exceeded",
             F::Scan(ScanError::FieldsTooLarge) | F::Head(HeadError::TooManyFields) => {
                 "Request header or cookie too large"
             }
@@ -213,7 +217,7 @@ impl Failure {
             F::NoRoute | F::NoService | F::NoPeer { retry: false, .. } | F::Unresolved(_) => {
                 Teller::Core
             }
-            F::Plugin { .. } => Teller::Core,
+            F::Plugin { .. } | F::BodyOverLimit(_) => Teller::Core,
             _ => Teller::Server,
         }
     }
@@ -226,7 +230,7 @@ impl Failure {
             F::Head(_) | F::Scan(_) | F::Path(_) | F::Method => "bad_request",
             F::ClientTimeout(_) => "client_timeout",
             F::ClientBody(_) => "bad_request_body",
-            F::BodyTooLarge(_) => "request_too_large",
+            F::BodyTooLarge(_) | F::BodyOverLimit(_) => "request_too_large",
             F::ClientGone => "client_closed",
             F::NoRoute => "no_route",
             F::NoService => "no_service",

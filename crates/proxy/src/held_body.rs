@@ -56,7 +56,7 @@ impl<B: Body> Body for Held<'_, B> {
         self.client.fill().await?;
         self.received += (self.client.data().len() - before) as u64;
         if let Some(limit) = self.limit.filter(|limit| self.received > *limit) {
-            return Err(Failure::BodyTooLarge(limit));
+            return Err(Failure::BodyOverLimit(limit));
         }
         if let Some(kept) = &mut self.kept {
             kept.extend_from_slice(self.client.data());

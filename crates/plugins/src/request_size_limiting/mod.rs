@@ -38,6 +38,9 @@ fn build(instance: &Instance<'_>) -> Result<Arc<dyn Plugin>, BuildError> {
     Ok(Arc::new(RequestSizeLimiting { limit, length_required: config.require_content_length }))
 }
 
+/// As much of a body of unknown length is taken into memory, in bytes.
+const READ_AHEAD: usize = 64 * 1024;
+
 #[derive(Debug)]
 struct RequestSizeLimiting {
     /// Bytes; a body of exactly this length passes.
@@ -60,11 +63,16 @@ impl Plugin for RequestSizeLimiting {
 }
 
 impl RequestSizeLimiting {
-    /// The length of a chunked body is known when it has been read.
+    /// The length of a chunked body is known when it has been read. Small ones are, so that the
+    /// upstream is not asked in vain; the others are counted on their way.
     async fn measure(&self, exchange: &mut Exchange<'_>) -> Verdict {
-        let limit = usize::try_from(self.limit).unwrap_or(usize::MAX);
-        match exchange.body.read(limit).await {
+        let at_hand = usize::try_from(self.limit).unwrap_or(usize::MAX).min(READ_AHEAD);
+        match exchange.body.read(at_hand).await {
             Ok(_) => Verdict::Continue,
+            Err(BodyError::TooLong) if self.limit > READ_AHEAD as u64 => {
+                exchange.body.limit(self.limit);
+                Verdict::Continue
+            }
             Err(BodyError::TooLong) => Verdict::Answer(refusal(exchange)),
             Err(BodyError::Broken) => Verdict::Answer(Answer::error(400, "Bad request")),
         }

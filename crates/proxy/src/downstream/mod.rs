@@ -24,7 +24,8 @@ pub(crate) trait Body {
     /// Receives more, once. What is at hand stays.
     ///
     /// # Errors
-    /// [`Failure::ClientGone`], [`Failure::ClientTimeout`], [`Failure::ClientBody`], [`Failure::BodyTooLarge`].
+    /// [`Failure::ClientGone`], [`Failure::ClientTimeout`], [`Failure::ClientBody`], [`Failure::BodyTooLarge`],
+    /// [`Failure::BodyOverLimit`].
     async fn fill(&mut self) -> Result<(), Failure>;
 
     /// Forgets the bytes at hand: they have been passed on.

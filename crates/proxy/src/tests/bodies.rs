@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::{
     Act, Backend, Gateway, backend,
-    gateway::{route, service},
+    gateway::{entity, route, service},
     split_head,
 };
 
@@ -271,4 +271,33 @@ async fn answers_without_a_body_end_with_their_head() {
         assert!(!head.contains("Transfer-Encoding"), "{head}");
     }
     assert_eq!(backend.seen().iter().map(|seen| seen.connection).max(), Some(0));
+}
+
+#[tokio::test]
+async fn a_long_body_of_unknown_length_is_counted_on_its_way() {
+    let backend = Backend::text("ok").await;
+    let config = json!({"allowed_payload_size": 300, "size_unit": "kilobytes", "require_content_length": false});
+    let gateway = Gateway::start(&[
+        service(1, backend.address, json!({})),
+        route(1, 1, json!({"paths": ["/"]})),
+        entity("plugins", 1, json!({"name": "request-size-limiting", "config": config})),
+    ]);
+    let send = |length: usize| {
+        let head = "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n";
+        format!("{head}{}", chunked(&"x".repeat(length), 7000))
+    };
+    let mut client = gateway.connect().await;
+    for length in [1000, 100_000, 300 * 1024] {
+        client.send(send(length)).await;
+        assert!(client.answer().await.0.starts_with("HTTP/1.1 200"), "{length}");
+        assert_eq!(backend.last().body.len(), length);
+    }
+    for length in [300 * 1024 + 1, 1_000_000] {
+        let mut client = gateway.connect().await;
+        client.try_send(send(length)).await;
+        let (head, body) = client.answer().await;
+        assert!(head.starts_with("HTTP/1.1 413"), "{head}");
+        assert!(body.contains("Request size limit exceeded"), "{body}");
+        assert_eq!(backend.last().body.len(), 300 * 1024, "no request of this length is whole");
+    }
 }
