@@ -35,15 +35,19 @@ impl Trust {
         self.networks.iter().any(|network| network.contains(&peer))
     }
 
-    /// The client's address where the peer is trusted: what the header says, otherwise the peer itself. The port is 0
-    /// where only an address is known.
+    /// The client's address where the peer is trusted: what the header says, or the PROXY protocol (`proxied`),
+    /// otherwise the peer itself. The port is 0 where only an address is known.
     #[must_use]
-    pub fn client(&self, peer: SocketAddr, fields: &Fields) -> SocketAddr {
+    pub fn client(
+        &self,
+        peer: SocketAddr,
+        proxied: Option<SocketAddr>,
+        fields: &Fields,
+    ) -> SocketAddr {
         let found = match self.header {
             RealIpHeader::XRealIp => fields.get(Name::XRealIp).and_then(address),
             RealIpHeader::XForwardedFor => self.last_untrusted(fields.all(Name::XForwardedFor)),
-            // The listener replaced the peer's address already.
-            RealIpHeader::ProxyProtocol => None,
+            RealIpHeader::ProxyProtocol => proxied,
         };
         found.unwrap_or(peer)
     }
@@ -96,7 +100,8 @@ mod tests {
         for (name, value) in fields {
             received.push(name.as_bytes(), value.as_bytes());
         }
-        Trust::new(&trusted, header, recursive).client(PEER, &received).to_string()
+        let proxied = Some("7.7.7.7:70".parse().unwrap());
+        Trust::new(&trusted, header, recursive).client(PEER, proxied, &received).to_string()
     }
 
     #[test]
@@ -121,7 +126,7 @@ mod tests {
         let both = [("X-Forwarded-For", "1.2.3.4"), ("X-Real-IP", "9.9.9.9")];
         assert_eq!(client(XRealIp, false, &both), "9.9.9.9:0");
         assert_eq!(client(XForwardedFor, false, &both), "1.2.3.4:0");
-        assert_eq!(client(ProxyProtocol, false, &both), "10.0.0.5:4000");
+        assert_eq!(client(ProxyProtocol, false, &both), "7.7.7.7:70");
         assert_eq!(client(XRealIp, false, &[]), "10.0.0.5:4000");
         assert_eq!(client(XRealIp, false, &[("X-Real-IP", "nonsense")]), "10.0.0.5:4000");
         assert_eq!(client(XRealIp, false, &[("X-Real-IP", "[::1]:99")]), "[::1]:99");

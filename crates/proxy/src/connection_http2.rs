@@ -1,19 +1,10 @@
 //! One client's HTTP/2 connection: a task for each of its streams.
 
-use std::{
-    cell::Cell,
-    future::poll_fn,
-    io,
-    pin::Pin,
-    rc::Rc,
-    task::{Context, Poll},
-    time::Duration,
-};
+use std::{cell::Cell, future::poll_fn, rc::Rc, task::Poll, time::Duration};
 
 use bytes::Bytes;
 use h2::{RecvStream, server::SendResponse};
 use http::Request;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use upstream::Stream;
 
 use crate::{
@@ -22,6 +13,7 @@ use crate::{
         Body,
         http2::{read, sides},
     },
+    prefixed::Prefixed,
     request::{self, Origin, Timers},
     thread::{Entered, Thread},
     timer::Timer,
@@ -61,7 +53,7 @@ pub(crate) async fn serve(
         .initial_connection_window_size(CONNECTION_WINDOW)
         .max_header_list_size(HEAD_LIMIT)
         .max_send_buffer_size(SEND_BUFFER)
-        .handshake::<_, Bytes>(Prefixed { received, at: 0, stream });
+        .handshake::<_, Bytes>(Prefixed::new(received, stream));
     let Ok(Ok(mut connection)) = timer.limit(limits.head_timeout, handshake).await else {
         return;
     };
@@ -166,59 +158,5 @@ impl Counted {
 impl Drop for Counted {
     fn drop(&mut self) {
         self.0.set(self.0.get() - 1);
-    }
-}
-
-/// A connection of which something was read already.
-struct Prefixed {
-    received: Vec<u8>,
-    at: usize,
-    stream: Stream,
-}
-
-impl AsyncRead for Prefixed {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        into: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let rest = self.received.get(self.at..).unwrap_or_default();
-        if rest.is_empty() {
-            return Pin::new(&mut self.stream).poll_read(context, into);
-        }
-        let length = rest.len().min(into.remaining());
-        into.put_slice(rest.get(..length).unwrap_or_default());
-        self.at += length;
-        Poll::Ready(Ok(()))
-    }
-}
-
-impl AsyncWrite for Prefixed {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(context, bytes)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        bytes: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(context, bytes)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(context)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(context)
     }
 }

@@ -29,7 +29,9 @@ mod outgoing;
 mod own_answer;
 mod phases;
 mod plugin_answer;
+mod prefixed;
 mod protocol;
+mod proxy_protocol;
 mod record;
 mod request;
 mod response_head;
@@ -39,6 +41,7 @@ mod thread;
 mod timer;
 mod tls;
 mod upstream_head;
+mod welcome;
 
 pub use access_log::AccessLog;
 pub use client::Trust;

@@ -124,6 +124,7 @@ mod tests {
             &request,
             &Origin {
                 peer,
+                proxied: None,
                 local: peer,
                 trusted: case.trusted,
                 tls: case.tls,

@@ -33,8 +33,10 @@ use crate::{
 /// Where a request comes from: what is the same for all requests of a connection.
 #[derive(Debug)]
 pub(crate) struct Origin {
-    /// The other end of the connection, or what the PROXY protocol says of it.
+    /// The other end of the connection.
     pub(crate) peer: SocketAddr,
+    /// Whom the other end speaks for, as the PROXY protocol has it.
+    pub(crate) proxied: Option<SocketAddr>,
     /// Where the client connected to.
     pub(crate) local: SocketAddr,
     /// Whether the peer's word about the client is believed.
@@ -139,7 +141,7 @@ async fn proxy<'s, B: Body, A: Answer>(
     path::check(request.path())?;
     let mut normal = path::normalise(request.path());
     let client = if origin.trusted {
-        options.trust.client(origin.peer, &request.fields)
+        options.trust.client(origin.peer, origin.proxied, &request.fields)
     } else {
         origin.peer
     };

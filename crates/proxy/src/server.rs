@@ -15,19 +15,17 @@ use std::{
 use lifecycle::Shutdown;
 use settings::Listener;
 use telemetry::metrics::Registry;
-use tokio::{io::AsyncWriteExt, net::TcpStream, task::LocalSet};
+use tokio::task::LocalSet;
 use tokio_rustls::TlsAcceptor;
-use upstream::Stream;
 
 use crate::{
     access_log::{FLUSH, Writer},
-    connection, connection_http2,
     counters::{self, Counters, Traffic},
     listener::{self, Acceptor, BindError},
     options::Options,
-    request::Origin,
-    thread::{Entered, Thread},
+    thread::Thread,
     tls::{Tls, TlsError},
+    welcome,
 };
 
 /// The proxy before it runs: see [`Proxy::bind`].
@@ -236,7 +234,7 @@ fn traffic_thread(
         for share in shares {
             let seed = u64::from(share.address.port()) << 32 | index as u64;
             let acceptor = Acceptor::new(share.socket, seed)?;
-            acceptors.push(tokio::task::spawn_local(accept(
+            acceptors.push(tokio::task::spawn_local(welcome::accept(
                 thread.clone(),
                 share.listener,
                 share.tls,
@@ -260,96 +258,6 @@ fn traffic_thread(
         Ok(())
     })
 }
-
-async fn accept(
-    thread: Rc<Thread>,
-    listener: Listener,
-    tls: Option<TlsAcceptor>,
-    mut acceptor: Acceptor,
-) {
-    loop {
-        let (tcp, peer) = acceptor
-            .accept(|error| {
-                thread.counters.refused();
-                tracing::warn!(address = %listener.at, %error, "cannot accept a connection; raise the limit of open files (ulimit -n) if it is reached");
-            })
-            .await;
-        let Ok(local) = tcp.local_addr() else {
-            continue;
-        };
-        // Heads and ends of bodies are each one write; waiting for more would only delay them. Without it the
-        // connection still works.
-        let _ = tcp.set_nodelay(true);
-        let origin = Origin {
-            peer,
-            local,
-            trusted: thread.options.trust.trusts(peer.ip()),
-            tls: false,
-            http2: listener.http2,
-            sni: None,
-        };
-        let entered = thread.enter();
-        match &tls {
-            None => {
-                let serve = connection::serve(thread.clone(), entered, Stream::Plain(tcp), origin);
-                tokio::task::spawn_local(serve);
-            }
-            Some(tls) => {
-                tokio::task::spawn_local(secured(
-                    thread.clone(),
-                    entered,
-                    tls.clone(),
-                    tcp,
-                    origin,
-                ));
-            }
-        }
-        thread.fewer_than(thread.options.limits.connections).await;
-    }
-}
-
-/// Serves a connection that begins with a TLS handshake.
-async fn secured(
-    thread: Rc<Thread>,
-    entered: Entered,
-    tls: TlsAcceptor,
-    mut tcp: TcpStream,
-    origin: Origin,
-) {
-    let handshake = async {
-        let mut first = [0];
-        tcp.peek(&mut first).await?;
-        if first != [TLS_HANDSHAKE] {
-            // As well as not: whoever speaks the wrong protocol may be gone.
-            let _ = tcp.write_all(PLAIN_HTTP).await;
-            let _ = tcp.shutdown().await;
-            return Err(io::Error::other("it does not begin with a TLS handshake"));
-        }
-        tls.accept(tcp).await
-    };
-    match tokio::time::timeout(thread.options.limits.head_timeout, handshake).await {
-        Err(_) => {}
-        Ok(Err(error)) => tracing::debug!(peer = %origin.peer, %error, "TLS handshake failed"),
-        Ok(Ok(stream)) => {
-            let sni = stream.get_ref().1.server_name().map(Box::from);
-            let origin = Origin { tls: true, sni, ..origin };
-            let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
-            let stream = Stream::Tls(Box::new(stream.into()));
-            if http2 {
-                connection_http2::serve(thread, entered, stream, Vec::new(), origin).await;
-            } else {
-                connection::serve(thread, entered, stream, origin).await;
-            }
-        }
-    }
-}
-
-/// The first byte of a TLS connection: the content type of a handshake record (RFC 8446 §5.1).
-const TLS_HANDSHAKE: u8 = 22;
-
-/// What a client gets that speaks plain HTTP where TLS is spoken.
-const PLAIN_HTTP: &[u8] = b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/html\r\nContent-Length: 118\r\nConnection: close\r\n\r\n\
-<html><head><title>400</title></head><body>The plain HTTP request was sent to an HTTPS port; use https.</body></html>\n";
 
 async fn keep_house(thread: Rc<Thread>) {
     let mut interval = tokio::time::interval(HOUSEKEEPING);

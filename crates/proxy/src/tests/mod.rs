@@ -8,6 +8,7 @@ mod connections;
 mod errors;
 mod grpc;
 mod http2;
+mod proxy_protocol;
 mod retries;
 mod routing;
 mod tls;
