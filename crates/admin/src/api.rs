@@ -46,15 +46,16 @@ impl Api {
         Api { state: Arc::new(state), routes: Arc::new(Routes::new()) }
     }
 
-    /// Answers a request. Whatever is wrong with it or happens to it becomes an answer, too.
-    pub async fn handle<B>(&self, request: Request<B>) -> Response<Full<Bytes>>
+    /// Answers a request that came by this scheme. Whatever is wrong with it or happens to it
+    /// becomes an answer, too.
+    pub async fn handle<B>(&self, request: Request<B>, scheme: &str) -> Response<Full<Bytes>>
     where
         B: Body<Data = Bytes>,
         B::Error: std::fmt::Display,
     {
         let begun = self.state.clock.monotonic();
         let (parts, body) = request.into_parts();
-        let answer = self.answer(&parts, body).await.unwrap_or_else(Refusal::into_answer);
+        let answer = self.answer(&parts, body, scheme).await.unwrap_or_else(Refusal::into_answer);
         let took = self.state.clock.monotonic().saturating_duration_since(begun);
         self.respond(&parts, answer, took.as_millis())
     }
@@ -72,7 +73,7 @@ impl Api {
         declarative::load(&self.state, text).await
     }
 
-    async fn answer<B>(&self, parts: &Parts, body: B) -> Result<Answer, Refusal>
+    async fn answer<B>(&self, parts: &Parts, body: B, scheme: &str) -> Result<Answer, Refusal>
     where
         B: Body<Data = Bytes>,
         B::Error: std::fmt::Display,
@@ -89,7 +90,7 @@ impl Api {
         let query = Query::parse(parts.uri.query())?;
         // What is wrong with the wait is said before anything is written.
         let wait = query.wait()?;
-        let base = base(parts);
+        let base = base(parts, scheme);
         let whole = match endpoint {
             Endpoint::Declarative => true,
             Endpoint::Config => self.state.declarative.is_some(),
@@ -290,9 +291,11 @@ fn read_only(call: &Call<'_>, endpoint: &Endpoint) -> Result<(), Refusal> {
 }
 
 /// Where the client found this listener.
-fn base(parts: &Parts) -> String {
+fn base(parts: &Parts, scheme: &str) -> String {
     let host = parts.headers.get(header::HOST).and_then(|host| host.to_str().ok());
-    format!("http://{}", host.unwrap_or("localhost"))
+    // HTTP/2 has it in the URL (RFC 9113 §8.3.1).
+    let host = parts.uri.authority().map(http::uri::Authority::as_str).or(host);
+    format!("{scheme}://{}", host.unwrap_or("localhost"))
 }
 
 fn options(endpoint: &Endpoint, headers: &HeaderMap) -> Answer {

@@ -44,7 +44,7 @@ mod tests;
 
 pub use api::Api;
 pub use declarative::Current;
-pub use server::{Counters, Handshake, Limits, Plain, serve};
+pub use server::{Counters, Handshake, Limits, Plain, Tls, Version, serve};
 pub use state::{
     About, AddressHealth, Barrier, Connections, DataPlane, Fleet, Laggard, Node, Object, Random,
     Role, Served, State, SystemRandom, TargetHealth, UpstreamHealth, Wait, Wanted,

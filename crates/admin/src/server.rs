@@ -1,8 +1,11 @@
 //! The listener: connections with limits, time-outs and an orderly end.
 
+mod handshake;
+mod pulse;
+
 use std::io;
 use std::net::SocketAddr;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -10,11 +13,10 @@ use std::time::Duration;
 use http::{Request, Response};
 use http_body_util::Full;
 use hyper::body::Incoming;
-use hyper::server::conn::http1;
+use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use lifecycle::Shutdown;
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
@@ -22,6 +24,13 @@ use tokio::task::JoinSet;
 use crate::Api;
 use crate::stall::Guarded;
 use crate::state::Connections;
+
+pub use handshake::{Handshake, Plain, Tls, Version};
+pub(crate) use pulse::Pulse;
+
+/// Requests at once on one HTTP/2 connection: enough for the clients there are, which have at most
+/// a few tens under way, and little enough for the memory that large bodies take.
+const STREAMS: u32 = 32;
 
 /// What one client, and all together, may take.
 #[derive(Clone, Copy, Debug)]
@@ -68,27 +77,6 @@ impl Counters {
             waiting: active.saturating_sub(writing),
             requests: get(&self.requests),
         }
-    }
-}
-
-/// What happens to a connection before HTTP: nothing, or TLS.
-pub trait Handshake: Clone + Send + Sync + 'static {
-    /// The stream that HTTP is spoken on.
-    type Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static;
-
-    /// Makes it of an accepted connection. The server limits the time that this takes.
-    fn shake(&self, stream: TcpStream) -> impl Future<Output = io::Result<Self::Stream>> + Send;
-}
-
-/// No handshake: HTTP in clear text.
-#[derive(Clone, Copy, Debug)]
-pub struct Plain;
-
-impl Handshake for Plain {
-    type Stream = TcpStream;
-
-    async fn shake(&self, stream: TcpStream) -> io::Result<TcpStream> {
-        Ok(stream)
     }
 }
 
@@ -175,30 +163,41 @@ impl<H: Handshake> Connection<H> {
     async fn run(self, stream: TcpStream, peer: SocketAddr) {
         self.counters.accepted.fetch_add(1, Ordering::Relaxed);
         let _active = Count::up(&self.counters.active);
-        let stream =
-            match tokio::time::timeout(self.limits.head, self.handshake.shake(stream)).await {
-                Ok(Ok(stream)) => stream,
-                Ok(Err(error)) => {
-                    tracing::debug!(%peer, %error, "a handshake with an Admin client failed");
-                    return;
-                }
-                Err(_) => {
-                    tracing::debug!(%peer, "a handshake with an Admin client took too long");
-                    return;
-                }
-            };
-        let io = TokioIo::new(Guarded::new(stream, self.limits.stall));
-        let service = service_fn(|request| self.answer(request));
-        let serving = http1::Builder::new()
-            .timer(TokioTimer::new())
-            .header_read_timeout(self.limits.head)
-            .serve_connection(io, service);
-        let mut serving = pin!(serving);
-        let ended = tokio::select! {
-            ended = serving.as_mut() => ended,
-            () = self.shutdown.draining() => {
-                serving.as_mut().graceful_shutdown();
-                serving.await
+        let shaken = tokio::time::timeout(self.limits.head, self.handshake.shake(stream)).await;
+        let (stream, version) = match shaken {
+            Ok(Ok(shaken)) => shaken,
+            Ok(Err(error)) => {
+                tracing::debug!(%peer, %error, "a handshake with an Admin client failed");
+                return;
+            }
+            Err(_) => {
+                tracing::debug!(%peer, "a handshake with an Admin client took too long");
+                return;
+            }
+        };
+        let pulse = Arc::new(Pulse::new());
+        let io = TokioIo::new(Guarded::new(stream, self.limits.stall, pulse.clone()));
+        let service = Service {
+            api: self.api.clone(),
+            scheme: H::SCHEME,
+            counters: self.counters.clone(),
+            pulse: pulse.clone(),
+        };
+        let service = service_fn(move |request| service.clone().answer(request));
+        let ended = match version {
+            Version::Http1 => {
+                let serving = http1::Builder::new()
+                    .timer(TokioTimer::new())
+                    .header_read_timeout(self.limits.head)
+                    .serve_connection(io, service);
+                self.drive(serving, http1::Connection::graceful_shutdown, &pulse).await
+            }
+            Version::Http2 => {
+                let serving = http2::Builder::new(TokioExecutor::new())
+                    .timer(TokioTimer::new())
+                    .max_concurrent_streams(STREAMS)
+                    .serve_connection(io, service);
+                self.drive(serving, http2::Connection::graceful_shutdown, &pulse).await
             }
         };
         if let Err(error) = ended {
@@ -206,13 +205,50 @@ impl<H: Handshake> Connection<H> {
         }
     }
 
-    async fn answer(
+    /// Serves a connection to its end, which comes when the client closes it, when it idles for
+    /// too long, or when the process drains.
+    async fn drive<C>(
         &self,
+        serving: C,
+        end: impl Fn(Pin<&mut C>),
+        pulse: &Pulse,
+    ) -> hyper::Result<()>
+    where
+        C: Future<Output = hyper::Result<()>>,
+    {
+        let mut serving = pin!(serving);
+        tokio::select! {
+            ended = serving.as_mut() => return ended,
+            () = self.shutdown.draining() => {}
+            () = pulse.idle(self.limits.head) => {}
+        }
+        end(serving.as_mut());
+        tokio::select! {
+            ended = serving => ended,
+            // It was told to end, and takes neither that nor its answers.
+            () = pulse.idle(self.limits.head) => Ok(()),
+        }
+    }
+}
+
+/// What answers the requests of a connection.
+#[derive(Clone)]
+struct Service {
+    api: Api,
+    scheme: &'static str,
+    counters: Arc<Counters>,
+    pulse: Arc<Pulse>,
+}
+
+impl Service {
+    async fn answer(
+        self,
         request: Request<Incoming>,
     ) -> Result<Response<Full<bytes::Bytes>>, std::convert::Infallible> {
         self.counters.requests.fetch_add(1, Ordering::Relaxed);
         let _writing = Count::up(&self.counters.writing);
-        Ok(self.api.handle(request).await)
+        let _busy = self.pulse.busy();
+        Ok(self.api.handle(request, self.scheme).await)
     }
 }
 

@@ -2,24 +2,40 @@
 
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep};
 
+use crate::server::Pulse;
+
 /// A stream on which a write that makes no progress for too long is an error.
 #[derive(Debug)]
 pub(crate) struct Guarded<S> {
     inner: S,
     limit: Duration,
+    /// Hears of every write that makes progress.
+    pulse: Arc<Pulse>,
     /// Runs while a write is stuck.
     deadline: Option<Pin<Box<Sleep>>>,
 }
 
 impl<S> Guarded<S> {
-    pub(crate) fn new(inner: S, limit: Duration) -> Guarded<S> {
-        Guarded { inner, limit, deadline: None }
+    pub(crate) fn new(inner: S, limit: Duration, pulse: Arc<Pulse>) -> Guarded<S> {
+        Guarded { inner, limit, pulse, deadline: None }
+    }
+
+    fn wrote(
+        &mut self,
+        cx: &mut Context<'_>,
+        polled: Poll<io::Result<usize>>,
+    ) -> Poll<io::Result<usize>> {
+        if polled.is_ready() {
+            self.pulse.beat();
+        }
+        self.watch(cx, polled)
     }
 
     /// Passes on what became of a write; a stuck one gets its deadline.
@@ -62,7 +78,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Guarded<S> {
         data: &[u8],
     ) -> Poll<io::Result<usize>> {
         let polled = Pin::new(&mut self.inner).poll_write(cx, data);
-        self.watch(cx, polled)
+        self.wrote(cx, polled)
     }
 
     fn poll_write_vectored(
@@ -71,7 +87,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Guarded<S> {
         data: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let polled = Pin::new(&mut self.inner).poll_write_vectored(cx, data);
-        self.watch(cx, polled)
+        self.wrote(cx, polled)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -100,7 +116,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_client_that_takes_nothing_is_cut_off() {
         let (near, _far) = tokio::io::duplex(4);
-        let mut near = Guarded::new(near, LIMIT);
+        let mut near = Guarded::new(near, LIMIT, Arc::new(Pulse::new()));
         let begun = Instant::now();
         let error = near.write_all(b"more than four").await.unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
@@ -110,7 +126,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_slow_client_is_served() {
         let (near, mut far) = tokio::io::duplex(1);
-        let mut near = Guarded::new(near, LIMIT);
+        let mut near = Guarded::new(near, LIMIT, Arc::new(Pulse::new()));
         let writing = near.write_all(b"abcd");
         let reading = async {
             let mut got = Vec::new();

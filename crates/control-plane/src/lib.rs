@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 mod database;
+mod listeners;
 mod local;
 mod node;
 mod start;
@@ -13,5 +14,6 @@ mod view;
 
 pub use admin::{AddressHealth, Connections, TargetHealth, UpstreamHealth};
 pub use database::{OpenError, migrate, open};
+pub use listeners::ListenError;
 pub use local::LocalDataPlane;
 pub use start::{Running, StartError, Together, start};

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use admin::{About, Api, Counters, Limits, Plain, Role, State, SystemRandom, Wait, Wanted};
+use admin::{About, Api, Counters, Role, State, SystemRandom, Wait, Wanted};
 use process::{BindError, DirectoryError, Process};
 use publish::Publisher;
 use rand::RngCore;
@@ -19,6 +19,7 @@ use telemetry::build_info;
 use uuid::Uuid;
 
 use crate::database;
+use crate::listeners::{AdminListeners, ListenError};
 use crate::local::LocalDataPlane;
 use crate::node::{self, Node};
 use crate::view::View;
@@ -58,6 +59,9 @@ pub enum StartError {
     /// An address is taken, or is none of this machine.
     #[error(transparent)]
     Bind(#[from] BindError),
+    /// The Admin API cannot listen.
+    #[error(transparent)]
+    Admin(#[from] ListenError),
     /// The data directory cannot be used.
     #[error(transparent)]
     Directory(#[from] DirectoryError),
@@ -88,8 +92,7 @@ pub async fn start(
     process: &Process,
     together: Option<Together>,
 ) -> Result<Running, StartError> {
-    let admin =
-        process::bind_all("admin_listen", &process::plain("admin_listen", &settings.admin_listen))?;
+    let admin = AdminListeners::bind(settings)?;
     let cluster = process::bind_all(
         "cluster_listen",
         &process::plain("cluster_listen", &settings.cluster_listen),
@@ -131,7 +134,7 @@ pub async fn start(
     if let Some(file) = settings.declarative_config.as_ref().filter(|_| api.is_declarative()) {
         load(&api, file).await?;
     }
-    let admin = serve_admin(process, admin, &api, &counters)?;
+    let admin = admin.serve(process, &api, &counters)?;
     let status = process::status::serve(process, status, status_page(publisher))?;
     Ok(Running { admin, cluster, status })
 }
@@ -208,26 +211,6 @@ fn serve_data_planes(
         let (publisher, shutdown) = (publisher.clone(), process.tasks.shutdown().clone());
         process.tasks.spawn("stream within the process", async move {
             publisher.serve_pipe(pipe, &shutdown).await
-        });
-    }
-    Ok(addresses)
-}
-
-fn serve_admin(
-    process: &Process,
-    listeners: Vec<TcpListener>,
-    api: &Api,
-    counters: &Arc<Counters>,
-) -> Result<Vec<SocketAddr>, StartError> {
-    let mut addresses = Vec::new();
-    for listener in listeners {
-        addresses.push(listener.local_addr()?);
-        let listener = tokio::net::TcpListener::from_std(listener)?;
-        let (api, counters, shutdown) =
-            (api.clone(), counters.clone(), process.tasks.shutdown().clone());
-        process.tasks.spawn("Admin API", async move {
-            admin::serve(listener, Plain, api, Limits::default(), counters, shutdown).await;
-            DONE
         });
     }
     Ok(addresses)

@@ -16,6 +16,12 @@ pub struct DirectoryError {
     why: String,
 }
 
+impl DirectoryError {
+    pub(crate) fn new(path: &Path, why: String) -> DirectoryError {
+        DirectoryError { path: path.to_owned(), why }
+    }
+}
+
 /// Makes the data directory if it is not there (readable by its owner only: it holds secrets),
 /// and makes sure that files can be written in it.
 ///
@@ -65,8 +71,9 @@ pub fn node_id(settings: &Settings) -> Result<Uuid, DirectoryError> {
     }
 }
 
-/// Written to another name and renamed, so that a crash leaves no half id behind.
-fn write_new(path: &Path, text: &str) -> io::Result<()> {
+/// Written to another name and renamed, so that a crash leaves no half file behind. For its owner
+/// only.
+pub(crate) fn write_new(path: &Path, text: &str) -> io::Result<()> {
     let temporary = path.with_extension(format!("{}.tmp", std::process::id()));
     let mut file =
         OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;

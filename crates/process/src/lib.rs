@@ -1,7 +1,7 @@
 //! What every process of ours has, whichever plane runs in it.
 //!
 //! Owns: the process's shared parts (clock, tasks, readiness, metrics, log), its node id and data
-//! directory, binding of listeners, the status listener, memory figures, the exit code. It must
+//! directory, binding of listeners and their certificates, the status listener, memory figures, the exit code. It must
 //! not know: entities, a store, the stream, Kong's other APIs.
 #![forbid(unsafe_code)]
 
@@ -10,6 +10,7 @@ mod directory;
 mod exit;
 mod machine;
 pub mod status;
+pub mod tls;
 
 use std::io;
 use std::sync::Arc;

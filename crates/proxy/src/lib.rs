@@ -50,7 +50,6 @@ pub use failure::{Failure, Fault, Retry};
 pub use listener::BindError;
 pub use options::{Limits, Options};
 pub use server::{Bound, Proxy, Running, StartError, Stopped};
-pub use tls::TlsError;
 
 #[cfg(test)]
 mod tests;

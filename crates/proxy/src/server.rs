@@ -13,6 +13,7 @@ use std::{
 };
 
 use lifecycle::Shutdown;
+use process::tls::TlsError;
 use settings::Listener;
 use telemetry::metrics::Registry;
 use tokio::task::LocalSet;
@@ -24,7 +25,7 @@ use crate::{
     listener::{self, Acceptor, BindError},
     options::Options,
     thread::Thread,
-    tls::{Tls, TlsError},
+    tls::Tls,
     welcome,
 };
 

@@ -5,29 +5,16 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use base64::Engine;
 use model::Certificate;
-use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair};
+use process::tls::{TlsError, certified, pem, self_signed};
 use rustc_hash::FxHashMap;
 use rustls::{
     ServerConfig, SignatureScheme,
-    crypto::{CryptoProvider, ring},
-    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
+    crypto::ring,
     server::{ClientHello, ResolvesServerCert},
     sign::CertifiedKey,
 };
 use uuid::Uuid;
-
-/// Why TLS cannot be offered.
-#[derive(Debug, thiserror::Error)]
-pub enum TlsError {
-    /// A certificate or key is not what it should be.
-    #[error("the certificate cannot be used: {0}")]
-    Certificate(String),
-    /// The library refuses its own defaults, or the machine has no randomness.
-    #[error("TLS is not available: {0}")]
-    Unavailable(String),
-}
 
 /// The TLS configuration of all listeners.
 pub(crate) struct Tls {
@@ -47,17 +34,13 @@ impl Tls {
         let provider = Arc::new(ring::default_provider());
         let mut keys = Vec::new();
         for (certificate, key) in defaults {
-            keys.push(certified(&provider, &pem(certificate)?, &pem(key)?)?);
+            keys.push(certified(&pem("ssl_cert", certificate)?, &pem("ssl_cert_key", key)?)?);
         }
         if keys.is_empty() {
-            keys.push(own(&provider)?);
+            let (certificate, key) = self_signed()?;
+            keys.push(certified(&certificate, &key)?);
         }
-        let resolver = Arc::new(Resolver {
-            snapshots,
-            provider: provider.clone(),
-            defaults: keys,
-            made: Mutex::default(),
-        });
+        let resolver = Arc::new(Resolver { snapshots, defaults: keys, made: Mutex::default() });
         let unavailable = |error: rustls::Error| TlsError::Unavailable(error.to_string());
         let mut config = ServerConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
@@ -81,7 +64,6 @@ impl fmt::Debug for Tls {
 /// Finds the certificate for a handshake. Shared by all threads; handshakes are rare beside requests.
 struct Resolver {
     snapshots: Arc<snapshot::Cell>,
-    provider: Arc<CryptoProvider>,
     defaults: Vec<Arc<CertifiedKey>>,
     made: Mutex<FxHashMap<Uuid, Made>>,
 }
@@ -118,7 +100,7 @@ impl Resolver {
         {
             return Some(known.keys.clone());
         }
-        match read(&self.provider, certificate) {
+        match read(certificate) {
             Ok(keys) => {
                 if made.len() >= MADE_KEPT {
                     made.clear();
@@ -146,83 +128,10 @@ fn choose(keys: &[Arc<CertifiedKey>], schemes: &[SignatureScheme]) -> Option<Arc
     keys.iter().find(|key| key.key.choose_scheme(schemes).is_some()).cloned()
 }
 
-fn read(
-    provider: &CryptoProvider,
-    certificate: &Certificate,
-) -> Result<Vec<Arc<CertifiedKey>>, TlsError> {
-    let mut keys = vec![certified(provider, &certificate.cert, certificate.key.expose())?];
+fn read(certificate: &Certificate) -> Result<Vec<Arc<CertifiedKey>>, TlsError> {
+    let mut keys = vec![certified(&certificate.cert, certificate.key.expose())?];
     if let (Some(cert), Some(key)) = (&certificate.cert_alt, &certificate.key_alt) {
-        keys.push(certified(provider, cert, key.expose())?);
+        keys.push(certified(cert, key.expose())?);
     }
     Ok(keys)
-}
-
-fn certified(
-    provider: &CryptoProvider,
-    chain: &str,
-    key: &str,
-) -> Result<Arc<CertifiedKey>, TlsError> {
-    let unreadable = |error: &dyn fmt::Display| TlsError::Certificate(error.to_string());
-    let chain: Vec<_> = CertificateDer::pem_slice_iter(chain.as_bytes())
-        .collect::<Result<_, _>>()
-        .map_err(|error| unreadable(&error))?;
-    let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).map_err(|error| unreadable(&error))?;
-    let key = CertifiedKey::from_der(chain, key, provider).map_err(|error| unreadable(&error))?;
-    Ok(Arc::new(key))
-}
-
-/// The PEM text that a setting means: it is the text itself, or that in base64, or a file with it.
-fn pem(setting: &str) -> Result<String, TlsError> {
-    if setting.contains("-----BEGIN") {
-        return Ok(setting.to_owned());
-    }
-    let decoded = base64::engine::general_purpose::STANDARD.decode(setting).ok();
-    if let Some(text) = decoded.and_then(|bytes| String::from_utf8(bytes).ok())
-        && text.contains("-----BEGIN")
-    {
-        return Ok(text);
-    }
-    std::fs::read_to_string(setting).map_err(|error| {
-        TlsError::Certificate(format!("ssl_cert, ssl_cert_key: '{setting}' is no PEM text and no file that can be read: {error}"))
-    })
-}
-
-/// A certificate of our own making for `localhost`, which nobody trusts: enough to try TLS out.
-fn own(provider: &CryptoProvider) -> Result<Arc<CertifiedKey>, TlsError> {
-    let unavailable = |error: rcgen::Error| TlsError::Unavailable(error.to_string());
-    let key = KeyPair::generate().map_err(unavailable)?;
-    let mut params = CertificateParams::new(vec!["localhost".to_owned()]).map_err(unavailable)?;
-    let mut name = DistinguishedName::new();
-    name.push(DnType::CommonName, "localhost");
-    params.distinguished_name = name;
-    let certificate = params.self_signed(&key).map_err(unavailable)?;
-    let chain = vec![certificate.der().clone()];
-    let key = PrivateKeyDer::try_from(key.serialize_der())
-        .map_err(|error| TlsError::Unavailable(error.to_owned()))?;
-    let key = CertifiedKey::from_der(chain, key, provider)
-        .map_err(|error| TlsError::Unavailable(error.to_string()))?;
-    Ok(Arc::new(key))
-}
-
-#[cfg(test)]
-mod tests {
-    use base64::Engine;
-
-    use super::pem;
-
-    #[test]
-    fn settings_are_text_base64_or_files() {
-        let text = "-----BEGIN CERTIFICATE-----\nAA==\n-----END CERTIFICATE-----\n";
-        assert_eq!(pem(text).unwrap(), text);
-        assert_eq!(pem(&base64::engine::general_purpose::STANDARD.encode(text)).unwrap(), text);
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("cert.pem");
-        std::fs::write(&path, text).unwrap();
-        assert_eq!(pem(path.to_str().unwrap()).unwrap(), text);
-        let error = pem("/no/such/file.pem").unwrap_err();
-        assert!(
-            error.to_string().contains("'/no/such/file.pem' is no PEM text and no file"),
-            "{error}"
-        );
-    }
 }

@@ -90,8 +90,6 @@ const PREFIXES: &[(&str, &str)] = &[
 /// Settings that Kong has, that Weir could have, and that this version has not.
 const NOT_YET: &[&str] = &[
     "admin_access_log",
-    "admin_ssl_cert",
-    "admin_ssl_cert_key",
     "client_ssl",
     "client_ssl_cert",
     "client_ssl_cert_key",

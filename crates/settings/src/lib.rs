@@ -28,5 +28,5 @@ pub use syntax::Shown;
 pub use table::{ALL, Settings};
 pub use values::{
     AccessLogFormat, Database, DnsOrder, HostPort, Listener, LogFormat, LogLevel, RealIpHeader,
-    ResponseHeaders, RouteMatchCalculation, RouterFlavor, Secret, Trusted,
+    ResponseHeaders, RouteMatchCalculation, RouterFlavor, Secret, Trusted, VerifyClient,
 };

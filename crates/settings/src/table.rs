@@ -24,7 +24,7 @@ use crate::values::{
     HostPort, LABELS, LISTENERS, LOG_FORMAT, LOG_LEVEL, Listener, LogFormat, LogLevel,
     REAL_IP_HEADER, RESOLVERS, RESPONSE_HEADERS, ROUTE_MATCH_CALCULATION, ROUTER_FLAVOR,
     RealIpHeader, ResponseHeaders, RouteMatchCalculation, RouterFlavor, Secret, TRUSTED, Trusted,
-    UPSTREAM_HEADERS,
+    UPSTREAM_HEADERS, VERIFY_CLIENT, VerifyClient,
 };
 
 const CONTROL: &[Program] = &[Program::ControlPlane];
@@ -52,7 +52,18 @@ settings! {
         /// Where clients connect.
         proxy_listen: Vec<Listener> = LISTENERS, "0.0.0.0:8000 reuseport backlog=16384", DATA;
         /// Where the Admin API listens. Whoever can connect here controls the gateway.
-        admin_listen: Vec<Listener> = LISTENERS, "127.0.0.1:8001 backlog=16384", CONTROL;
+        admin_listen: Vec<Listener> = LISTENERS, "127.0.0.1:8001 reuseport backlog=16384, 127.0.0.1:8444 http2 ssl reuseport backlog=16384", CONTROL;
+        /// The certificate of the TLS listeners of the Admin API: a file, PEM text, or PEM in
+        /// base64. One is made up and kept in data_dir when not given.
+        admin_ssl_cert: Option<String> = OPTIONAL_TEXT, "", CONTROL;
+        /// Its private key.
+        admin_ssl_cert_key: Option<Secret> = OPTIONAL_SECRET, "", CONTROL;
+        /// Whether clients of those listeners must show a certificate (on), or are served without
+        /// one, too (optional). nginx's directive, which Kong passes on.
+        nginx_admin_ssl_verify_client: VerifyClient = VERIFY_CLIENT, "off", CONTROL, alias "admin_ssl_verify_client";
+        /// The authorities whose certificates are accepted then: a file, PEM text, or PEM in
+        /// base64. nginx's directive, which Kong passes on.
+        nginx_admin_ssl_client_certificate: Option<String> = OPTIONAL_TEXT, "", CONTROL, alias "admin_ssl_client_certificate";
         /// Where /status, /status/ready and /metrics are served.
         status_listen: Vec<Listener> = LISTENERS, "127.0.0.1:8007", BOTH;
         /// Where the control plane serves the configuration to data planes. Kong's default is
@@ -208,6 +219,20 @@ impl Settings {
             fault(
                 "admin_listen",
                 "a control plane that listens neither for the Admin API nor for data planes (cluster_listen) does nothing",
+            );
+        }
+        if self.admin_listen.iter().any(|listener| listener.proxy_protocol) {
+            fault("admin_listen", "cannot begin with the PROXY protocol; leave proxy_protocol out");
+        }
+        if self.admin_ssl_cert.is_some() != self.admin_ssl_cert_key.is_some() {
+            fault("admin_ssl_cert", "and admin_ssl_cert_key are given together, or neither");
+        }
+        if self.nginx_admin_ssl_verify_client != VerifyClient::Off
+            && self.nginx_admin_ssl_client_certificate.is_none()
+        {
+            fault(
+                "nginx_admin_ssl_client_certificate",
+                "is needed with nginx_admin_ssl_verify_client: the authorities that clients' certificates come from",
             );
         }
         if self.ssl_cert.len() != self.ssl_cert_key.len() {

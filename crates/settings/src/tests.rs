@@ -136,6 +136,14 @@ fn settings_that_do_not_fit_together_are_refused() {
         faults.to_string().contains("cluster_control_plane: a data plane needs at least one"),
         "{faults}"
     );
+    for (given, subject) in [
+        (("admin_listen", "127.0.0.1:8001 proxy_protocol"), "admin_listen: cannot begin"),
+        (("admin_ssl_cert_key", "/a.key"), "admin_ssl_cert: and admin_ssl_cert_key are given"),
+        (("admin_ssl_verify_client", "on"), "nginx_admin_ssl_client_certificate: is needed"),
+    ] {
+        let faults = with_flags(Program::ControlPlane, &[given]).unwrap_err();
+        assert!(faults.to_string().contains(subject), "{faults}");
+    }
     let faults = with_flags(Program::ControlPlane, &[("pg_ssl_verify", "on")]).unwrap_err();
     assert_eq!(faults.to_string(), "the settings are not right: pg_ssl_verify: needs pg_ssl = on");
 }

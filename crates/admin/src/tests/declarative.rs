@@ -52,7 +52,7 @@ async fn load(api: &Api, path: &str, text: &str) -> Answered {
 
 async fn dump(api: &Api) -> String {
     let request = Request::builder().uri("/declarative").body(Full::new(Bytes::new())).unwrap();
-    let bytes = api.handle(request).await.into_body().collect().await.unwrap().to_bytes();
+    let bytes = api.handle(request, "http").await.into_body().collect().await.unwrap().to_bytes();
     String::from_utf8(bytes.into()).unwrap()
 }
 

@@ -97,7 +97,7 @@ pub(crate) async fn send(api: &Api, method: &str, path: &str, body: Option<Value
 
 /// Sends any request.
 pub(crate) async fn answered(api: &Api, request: Request<Full<Bytes>>) -> Answered {
-    let (parts, body) = api.handle(request).await.into_parts();
+    let (parts, body) = api.handle(request, "http").await.into_parts();
     let bytes = body.collect().await.unwrap().to_bytes();
     let json = if bytes.is_empty() { Value::Null } else { serde_json::from_slice(&bytes).unwrap() };
     Answered { status: parts.status, headers: parts.headers, json }

@@ -128,6 +128,18 @@ choice! {
 }
 
 choice! {
+    /// Whether a TLS client must show a certificate; nginx's `ssl_verify_client`.
+    VerifyClient as VERIFY_CLIENT {
+        /// None is asked for.
+        Off = "off",
+        /// It must.
+        On = "on",
+        /// It may; one that is shown must be right.
+        Optional = "optional",
+    }
+}
+
+choice! {
     /// Where the client's address is read from when a trusted proxy stands in front.
     RealIpHeader as REAL_IP_HEADER {
         /// The `X-Real-IP` header.

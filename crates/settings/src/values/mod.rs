@@ -8,7 +8,7 @@ mod trusted;
 
 pub use choice::{
     AccessLogFormat, Database, DnsOrder, LogFormat, LogLevel, RealIpHeader, RouteMatchCalculation,
-    RouterFlavor,
+    RouterFlavor, VerifyClient,
 };
 pub use headers::ResponseHeaders;
 pub use listener::{HostPort, Listener};
@@ -17,7 +17,7 @@ pub use trusted::Trusted;
 
 pub(crate) use choice::{
     ACCESS_LOG_FORMAT, DATABASE, DNS_ORDER, LOG_FORMAT, LOG_LEVEL, REAL_IP_HEADER,
-    ROUTE_MATCH_CALCULATION, ROUTER_FLAVOR,
+    ROUTE_MATCH_CALCULATION, ROUTER_FLAVOR, VERIFY_CLIENT,
 };
 pub(crate) use headers::{RESPONSE_HEADERS, UPSTREAM_HEADERS};
 pub(crate) use listener::{HOST_PORTS, LABELS, LISTENERS, RESOLVERS};

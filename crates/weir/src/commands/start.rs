@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use anyhow::{Context, Error, Result};
 use process::Process;
-use settings::{Database, Loaded, Settings};
+use settings::{Database, Listener, Loaded, Settings};
 use telemetry::build_info;
 
 use super::say;
@@ -36,10 +36,9 @@ pub(super) fn run(loaded: Loaded) -> Result<()> {
 /// Where it listens, and what to try.
 fn greeting(settings: &Settings, running: &Running) -> String {
     let mut text = String::from("Weir runs.\n\n");
-    let proxy = settings.proxy_listen.iter().zip(&running.data.proxy);
-    let proxy =
-        proxy.map(|(listener, address)| (if listener.ssl { "https" } else { "http" }, address));
-    let admin = running.control.admin.iter().map(|address| ("http", address));
+    let scheme = |listener: &Listener| if listener.ssl { "https" } else { "http" };
+    let proxy = settings.proxy_listen.iter().map(scheme).zip(&running.data.proxy);
+    let admin = settings.admin_listen.iter().map(scheme).zip(&running.control.admin);
     let status = running.data.status.iter().map(|address| ("http", address));
     line(&mut text, "Proxy", proxy);
     line(&mut text, "Admin API", admin);
@@ -55,9 +54,15 @@ fn greeting(settings: &Settings, running: &Running) -> String {
         }
     };
     let _ = writeln!(text, "  {:<12} {kept}", "Database");
-    if let (Some(admin), Some(proxy)) = (running.control.admin.first(), running.data.proxy.first())
-    {
-        let (admin, proxy) = (reachable(*admin), reachable(*proxy));
+    let plain = |listeners: &[Listener], addresses: &[SocketAddr]| {
+        let mut plain = listeners.iter().zip(addresses).filter(|(listener, _)| !listener.ssl);
+        plain.next().map(|(_, address)| *address)
+    };
+    if let (Some(admin), Some(proxy)) = (
+        plain(&settings.admin_listen, &running.control.admin),
+        plain(&settings.proxy_listen, &running.data.proxy),
+    ) {
+        let (admin, proxy) = (reachable(admin), reachable(proxy));
         let _ = write!(
             text,
             "\nTry it:\n  \

@@ -1,3 +1,5 @@
+mod tls;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,11 +19,15 @@ struct Server {
 }
 
 async fn server(limits: Limits) -> Server {
+    server_with(Plain { http2: false }, limits).await
+}
+
+async fn server_with<H: Handshake>(handshake: H, limits: Limits) -> Server {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let (counters, shutdown) = (Arc::new(Counters::default()), Shutdown::new());
     let api = Api::new(state(Arc::new(Down)));
-    let serving = serve(listener, Plain, api, limits, counters.clone(), shutdown.clone());
+    let serving = serve(listener, handshake, api, limits, counters.clone(), shutdown.clone());
     Server { address, counters, shutdown, running: tokio::spawn(serving) }
 }
 
