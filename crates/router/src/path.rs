@@ -2,12 +2,11 @@
 
 mod check;
 mod escape;
-mod normalise;
 mod upstream;
 
 pub use check::{BadPath, check};
 pub use escape::escape;
-pub use normalise::normalise;
+pub use model::types::normalise_path as normalise;
 pub use upstream::upstream;
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use crate::pki;
 
 pub use host::{host, host_with_optional_port, ip_or_cidr, route_host, sni, wildcard_host};
 pub use http::{cookie_name, header_name, headers, http_method};
-pub use path::{path, router_path};
+pub use path::{normalise as normalise_path, path, router_path};
 pub use text::{tags, utf8_name};
 
 /// The primary key: a UUID, generated when absent.

@@ -1,7 +1,11 @@
 //! Paths of services and routes.
 
+mod normal;
+
 use regex::bytes::Regex;
 use schema::Field;
+
+pub use normal::normalise;
 
 /// A path that is sent to an upstream: `/…` of the characters that RFC 3986 has for paths.
 pub fn path() -> Field {
@@ -38,8 +42,8 @@ fn check_router_path(path: &str) -> Result<(), String> {
             .map_err(|error| format!("invalid regex: '{pattern}' (PCRE returned: {error})"));
     }
     check_triplets(path)?;
-    let normal = normalised(path);
-    if normal == path.as_bytes() {
+    let normal = normalise(path.as_bytes());
+    if *normal == *path.as_bytes() {
         return Ok(());
     }
     let normal = String::from_utf8_lossy(&normal);
@@ -57,70 +61,3 @@ fn check_triplets(path: &str) -> Result<(), String> {
     }
     Ok(())
 }
-
-/// The normal form of a path, as requests are brought into before they are matched: percent
-/// triplets are decoded, but those of reserved characters, which get upper-case digits; then dot
-/// segments are resolved (RFC 3986 §5.2.4).
-fn normalised(path: &str) -> Vec<u8> {
-    without_dot_segments(&decoded(path.as_bytes()))
-}
-
-fn decoded(path: &[u8]) -> Vec<u8> {
-    const RESERVED: &[u8] = b"!*'();:@&=+$,/?%#[]";
-    let mut out = Vec::with_capacity(path.len());
-    let mut rest = path;
-    while let Some((first, tail)) = rest.split_first() {
-        let triplet = match tail {
-            [high, low, ..] if *first == b'%' => digit(*high).zip(digit(*low)),
-            _ => None,
-        };
-        rest = match triplet {
-            None => {
-                out.push(*first);
-                tail
-            }
-            Some((high, low)) => {
-                let byte = high << 4 | low;
-                if RESERVED.contains(&byte) {
-                    out.extend(format!("%{byte:02X}").bytes());
-                } else {
-                    out.push(byte);
-                }
-                tail.get(2..).unwrap_or_default()
-            }
-        };
-    }
-    out
-}
-
-fn digit(byte: u8) -> Option<u8> {
-    char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok())
-}
-
-fn without_dot_segments(path: &[u8]) -> Vec<u8> {
-    let mut segments: Vec<&[u8]> = Vec::new();
-    let mut parts = path.split(|b| *b == b'/').skip(1).peekable();
-    while let Some(part) = parts.next() {
-        let last = parts.peek().is_none();
-        match part {
-            b"." | b".." => {
-                if part == b".." {
-                    segments.pop();
-                }
-                if last {
-                    segments.push(b"");
-                }
-            }
-            part => segments.push(part),
-        }
-    }
-    let mut out = Vec::with_capacity(path.len());
-    for segment in segments {
-        out.push(b'/');
-        out.extend_from_slice(segment);
-    }
-    out
-}
-
-#[cfg(test)]
-mod tests;

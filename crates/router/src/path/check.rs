@@ -6,7 +6,7 @@ pub enum BadPath {
     /// A `%` without two hexadecimal digits behind it.
     #[error("a percent sign in the path is not followed by two hexadecimal digits")]
     Escape,
-    /// `%00`.
+    /// A zero byte, escaped or not.
     #[error("the path contains a zero byte")]
     Zero,
     /// More `..` segments than there are segments before them.
@@ -25,11 +25,13 @@ pub fn check(path: &[u8]) -> Result<(), BadPath> {
     while let Some((&byte, tail)) = rest.split_first() {
         let (meant, tail) = if byte == b'%' { decode(tail)? } else { (byte, tail) };
         rest = tail;
-        if meant == b'/' {
-            depth = segment.close(depth)?;
-            segment = Segment::Empty;
-        } else {
-            segment = segment.with(meant);
+        match meant {
+            0 => return Err(BadPath::Zero),
+            b'/' => {
+                depth = segment.close(depth)?;
+                segment = Segment::Empty;
+            }
+            _ => segment = segment.with(meant),
         }
     }
     segment.close(depth).map(|_| ())
@@ -67,10 +69,7 @@ fn decode(behind_percent: &[u8]) -> Result<(u8, &[u8]), BadPath> {
     let (Some(high), Some(low)) = (super::escape::hex(*high), super::escape::hex(*low)) else {
         return Err(BadPath::Escape);
     };
-    match high << 4 | low {
-        0 => Err(BadPath::Zero),
-        meant => Ok((meant, tail)),
-    }
+    Ok((high << 4 | low, tail))
 }
 
 #[cfg(test)]
@@ -90,6 +89,7 @@ mod tests {
             ("/%2e%2E/a", Err(BadPath::AboveRoot)),
             ("/a%2F..%2f../x", Err(BadPath::AboveRoot)),
             ("/pre/a%00b", Err(BadPath::Zero)),
+            ("/pre/a\0b", Err(BadPath::Zero)),
             ("/pre/%zz", Err(BadPath::Escape)),
             ("/pre/a%", Err(BadPath::Escape)),
             ("/a/...", Ok(())),

@@ -8,8 +8,8 @@ const RESERVED: &[u8] = b"!*'();:@&=+$,/?%#[]";
 
 /// The form of a request's path in which routes are compared with it, as Kong makes it
 /// (RFC 3986 §6.2.2 and §5.2.4): escapes are decoded unless they stand for a reserved character,
-/// those that stay are in upper case, dot segments are removed, slashes merged. The result may
-/// hold any byte; [`super::escape`] makes it fit for a request again.
+/// those that stay are in upper case, dot segments are removed, slashes merged. A plain path of a
+/// route must have it already. The result may hold any byte.
 ///
 /// `path` is without its query.
 pub fn normalise(path: &[u8]) -> Cow<'_, [u8]> {
@@ -26,27 +26,26 @@ fn decode(path: &[u8]) -> Cow<'_, [u8]> {
     let (head, mut rest) = path.split_at(first);
     out.extend_from_slice(head);
     while let Some((&byte, tail)) = rest.split_first() {
-        let escaped = match rest {
-            [b'%', high, low, ..] => super::escape::hex(*high).zip(super::escape::hex(*low)),
-            _ => None,
+        let Some((meant, tail)) = escaped(rest) else {
+            out.push(byte);
+            rest = tail;
+            continue;
         };
-        match escaped {
-            None => {
-                out.push(byte);
-                rest = tail;
-            }
-            Some((high, low)) => {
-                let meant = high << 4 | low;
-                if RESERVED.contains(&meant) {
-                    super::escape::push_escaped(&mut out, meant);
-                } else {
-                    out.push(meant);
-                }
-                rest = &rest[3..];
-            }
+        if RESERVED.contains(&meant) {
+            out.extend(rest.iter().take(3).map(u8::to_ascii_uppercase));
+        } else {
+            out.push(meant);
         }
+        rest = tail;
     }
     Cow::Owned(out)
+}
+
+/// The byte that an escape at the start of `text` stands for, and what is behind the escape.
+fn escaped(text: &[u8]) -> Option<(u8, &[u8])> {
+    let [b'%', high, low, tail @ ..] = text else { return None };
+    let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+    Some((digit(*high)? << 4 | digit(*low)?, tail))
 }
 
 /// Whether [`without_dot_segments`] could change anything: a dot segment or an empty segment is
@@ -117,6 +116,8 @@ mod tests {
             ("/a%2", "/a%2"),
             ("/a%zz", "/a%zz"),
             ("/a%252e", "/a%252e"),
+            ("/%3a%3B", "/%3A%3B"),
+            ("/.a/..b", "/.a/..b"),
             (".", ""),
             ("..", ""),
             ("../a", "a"),
