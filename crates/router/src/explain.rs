@@ -51,20 +51,6 @@ impl<T> Table<T> {
     pub(crate) fn has_empty_index(&self) -> bool {
         self.index(true).is_vacant() && self.index(false).is_vacant()
     }
-
-    /// What [`Table::find`] answers, found by trying every route in order.
-    #[cfg(test)]
-    pub(crate) fn find_plainly(&self, request: &Request<'_>) -> Option<(Uuid, Option<usize>)> {
-        let prepared = Prepared::new(request);
-        let mut entries: Vec<_> = self.all_entries().collect();
-        entries.sort_unstable_by_key(|entry| std::cmp::Reverse(entry.rank));
-        entries.into_iter().filter(|entry| entry.stream != request.scheme.is_http()).find_map(
-            |entry| {
-                let matched = entry.rule.evaluate(&prepared, Known::default()).ok()?;
-                Some((entry.route, matched.prefix))
-            },
-        )
-    }
 }
 
 fn tried<'t, T>(entry: &'t Entry<T>, request: &Prepared<'_>) -> Candidate<'t, T> {

@@ -27,6 +27,8 @@ mod matched;
 mod method;
 mod name;
 mod network;
+#[cfg(any(test, feature = "testing"))]
+pub mod oracle;
 pub mod path;
 mod pattern;
 mod rank;

@@ -43,7 +43,7 @@ impl Rank {
     }
 
     /// The number that Kong calculates, where it calculates one.
-    #[cfg(test)]
+    #[cfg(any(test, feature = "testing"))]
     pub(crate) fn number(self) -> u64 {
         u64::try_from(self.priority >> 64).unwrap_or(u64::MAX)
     }

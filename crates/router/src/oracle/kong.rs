@@ -1,4 +1,7 @@
-//! Kong's own engine, as the judge of ours.
+//! Kong's own engine, which tries routes one after another.
+
+use std::ops::ControlFlow;
+use std::sync::LazyLock;
 
 use atc_router::ast::{Type, Value};
 use atc_router::context::Context;
@@ -7,106 +10,153 @@ use atc_router::schema::Schema;
 use model::Route;
 use uuid::Uuid;
 
-use super::arbitrary::Owned;
-use super::kong::expression_of;
+use super::Found;
+use super::translation::expression_of;
 use crate::entry::{groups, part_id};
 use crate::rank::Rank;
+use crate::request::Request;
 use crate::rules::Rules;
 
-pub(super) fn schema() -> Schema {
-    let mut schema = Schema::default();
-    for field in ["http.host", "http.path", "http.method", "net.protocol", "tls.sni"] {
-        schema.add_field(field, Type::String);
-    }
-    for field in ["http.headers.*", "http.queries.*", "http.path.segments.*"] {
-        schema.add_field(field, Type::String);
-    }
-    for field in ["net.src.port", "net.dst.port", "http.path.segments.len"] {
-        schema.add_field(field, Type::Int);
-    }
-    for field in ["net.src.ip", "net.dst.ip"] {
-        schema.add_field(field, Type::IpAddr);
-    }
-    schema
-}
-
-/// Kong's router with the routes as Kong would add them.
-pub(super) struct Atc<'s> {
-    schema: &'s Schema,
-    router: Router<'s>,
+/// Kong's router with the routes as Kong adds them, for the flavors `traditional_compatible` and
+/// `expressions`.
+///
+/// It compares bytes: give it hosts, SNIs and header fields of expressions in lower case.
+pub struct Kong {
+    router: Router<'static>,
     /// The ids of the parts, with their routes'.
     routes: Vec<(Uuid, Uuid)>,
 }
 
-impl<'s> Atc<'s> {
-    pub(super) fn new(schema: &'s Schema, routes: &[Route], rules: Rules) -> Atc<'s> {
-        let mut atc = Atc { schema, router: Router::new(schema), routes: Vec::new() };
+impl Kong {
+    /// A router of these routes, whose ids differ; an expression's text goes to it unchanged.
+    ///
+    /// # Errors
+    /// What the engine says to a route that it does not take.
+    pub fn new(routes: &[Route], rules: Rules) -> Result<Kong, String> {
+        let mut kong = Kong { router: Router::new(schema()), routes: Vec::new() };
         for route in routes {
             let groups = groups(route, rules);
             for (paths, number) in groups.iter().zip(1..) {
                 let id = if groups.len() == 1 { route.id } else { part_id(route.id, number) };
                 let rank = Rank::of(route, paths, id, number, rules);
                 let part = Route {
-                    paths: Some(paths.iter().map(|p| (*p).to_owned()).collect()),
+                    paths: Some(paths.iter().map(|path| (*path).to_owned()).collect()),
                     ..route.clone()
                 };
-                let priority = usize::try_from(rank.number()).unwrap();
-                atc.router.add_matcher(priority, id, &expression_of(&part)).unwrap();
-                atc.routes.push((id, route.id));
+                let priority = usize::try_from(rank.number()).unwrap_or(usize::MAX);
+                kong.router.add_matcher(priority, id, &expression_of(&part, rules))?;
+                kong.routes.push((id, route.id));
             }
         }
-        atc
+        Ok(kong)
     }
 
-    /// The route that Kong finds, and how much of the path it matched.
-    pub(super) fn find(&self, request: &Owned) -> Option<(Uuid, Option<usize>)> {
-        let mut context = Context::new(self.schema);
-        fill(&mut context, request);
+    /// The route that Kong finds. Text that is no UTF-8 is none for it.
+    pub fn find(&self, request: &Request<'_>) -> Option<Found> {
+        let mut context = Context::new(schema());
+        for field in self.router.fields.keys() {
+            values(field, request, &mut |value| context.add_value(field, value));
+        }
         if !self.router.execute(&mut context) {
             return None;
         }
-        let found = context.result.unwrap();
-        let route = self.routes.iter().find(|(part, _)| *part == found.uuid).unwrap().1;
-        let prefix = found.matches.get("http.path").map(|value| match value {
-            Value::String(text) => text.len(),
-            other => panic!("a path that is {other:?}"),
+        let found = context.result?;
+        let (_, route) = self.routes.iter().find(|(part, _)| *part == found.uuid)?;
+        let prefix = found.matches.get("http.path").and_then(|value| match value {
+            Value::String(text) => Some(text.len()),
+            _ => None,
         });
-        Some((route, prefix))
+        Some(Found { route: *route, prefix })
     }
 }
 
-fn fill(context: &mut Context<'_>, request: &Owned) {
-    let mut text = |field: &str, value: &str| {
-        if !value.is_empty() {
-            context.add_value(field, Value::String(value.to_owned()));
+impl std::fmt::Debug for Kong {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Kong").field("routes", &self.routes).finish_non_exhaustive()
+    }
+}
+
+/// The fields of HTTP and of streams.
+fn schema() -> &'static Schema {
+    static SCHEMA: LazyLock<Schema> = LazyLock::new(|| {
+        let mut schema = Schema::default();
+        for field in ["http.host", "http.path", "http.method", "net.protocol", "tls.sni"] {
+            schema.add_field(field, Type::String);
+        }
+        for field in ["http.headers.*", "http.queries.*", "http.path.segments.*"] {
+            schema.add_field(field, Type::String);
+        }
+        for field in ["net.src.port", "net.dst.port", "http.path.segments.len"] {
+            schema.add_field(field, Type::Int);
+        }
+        for field in ["net.src.ip", "net.dst.ip"] {
+            schema.add_field(field, Type::IpAddr);
+        }
+        schema
+    });
+    &SCHEMA
+}
+
+/// Gives every value that the request has for a field.
+fn values(field: &str, request: &Request<'_>, give: &mut dyn FnMut(Value)) {
+    let mut text = |text: &[u8]| {
+        if let Ok(text) = std::str::from_utf8(text)
+            && !text.is_empty()
+        {
+            give(Value::String(text.to_owned()));
         }
     };
-    text("net.protocol", request.scheme.as_str());
-    text("http.host", request.host);
-    text("http.path", request.path);
-    text("http.method", request.method);
-    text("tls.sni", request.sni.unwrap_or_default());
-    for (name, value) in &request.headers {
-        let name = name.to_lowercase().replace('-', "_");
-        context.add_value(&format!("http.headers.{name}"), Value::String((*value).to_owned()));
+    match field {
+        "net.protocol" => text(request.scheme.as_str().as_bytes()),
+        "http.host" => text(request.host.as_bytes()),
+        "http.path" => text(request.path),
+        "http.method" => text(request.method.as_bytes()),
+        "tls.sni" => text(request.sni.unwrap_or_default().as_bytes()),
+        "net.dst.port" => {
+            let port = request.port.or(request.destination.map(|address| address.port()));
+            port.into_iter().for_each(|port| give(Value::Int(port.into())));
+        }
+        "net.src.port" => {
+            request.source.iter().for_each(|source| give(Value::Int(source.port().into())));
+        }
+        "net.src.ip" => request.source.iter().for_each(|a| give(Value::IpAddr(a.ip()))),
+        "net.dst.ip" => request.destination.iter().for_each(|a| give(Value::IpAddr(a.ip()))),
+        "http.path.segments.len" => {
+            give(Value::Int(i64::try_from(segments(request.path).len()).unwrap_or(i64::MAX)));
+        }
+        _ => several(field, request, give),
     }
-    for pair in request.query.unwrap_or_default().split('&').filter(|pair| !pair.is_empty()) {
-        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-        let value = value.replace("%31", "1");
-        context.add_value(&format!("http.queries.{name}"), Value::String(value));
+}
+
+fn several(field: &str, request: &Request<'_>, give: &mut dyn FnMut(Value)) {
+    let mut text = |text: &[u8]| {
+        if let Ok(text) = std::str::from_utf8(text) {
+            give(Value::String(text.to_owned()));
+        }
+    };
+    if let Some(range) = field.strip_prefix("http.path.segments.") {
+        let (first, last) = range.split_once('_').unwrap_or((range, range));
+        let segments = segments(request.path);
+        if let (Ok(first), Ok(last)) = (first.parse::<usize>(), last.parse::<usize>())
+            && let Some(found) = last.checked_add(1).and_then(|end| segments.get(first..end))
+        {
+            text(&found.join(&b'/'));
+        }
+    } else if let Some(name) = field.strip_prefix("http.headers.") {
+        let _: ControlFlow<()> = request.headers.each(&name.replace('_', "-"), &mut |value| {
+            text(value);
+            ControlFlow::Continue(())
+        });
+    } else if let Some(name) = field.strip_prefix("http.queries.") {
+        form_urlencoded::parse(request.query.unwrap_or_default())
+            .filter(|(key, _)| **key == *name)
+            .for_each(|(_, value)| text(value.as_bytes()));
     }
-    let segments: Vec<_> =
-        request.path.trim_end_matches('/').split('/').skip(1).map(str::to_owned).collect();
-    if let Some(first) = segments.first() {
-        context.add_value("http.path.segments.0", Value::String(first.clone()));
-    }
-    if let Some(two) = segments.get(..2) {
-        context.add_value("http.path.segments.0_1", Value::String(two.join("/")));
-    }
-    context.add_value("http.path.segments.len", Value::Int(i64::try_from(segments.len()).unwrap()));
-    let port = request.port.unwrap_or(request.destination.port());
-    context.add_value("net.dst.port", Value::Int(port.into()));
-    context.add_value("net.src.port", Value::Int(request.source.port().into()));
-    context.add_value("net.src.ip", Value::IpAddr(request.source.ip()));
-    context.add_value("net.dst.ip", Value::IpAddr(request.destination.ip()));
+}
+
+/// What stands between the slashes, without empty ones at the end.
+fn segments(path: &[u8]) -> Vec<&[u8]> {
+    let mut segments: Vec<_> = path.split(|byte| *byte == b'/').skip(1).collect();
+    while segments.pop_if(|last| last.is_empty()).is_some() {}
+    segments
 }

@@ -1,18 +1,43 @@
-//! A route of classic fields as the expression that Kong makes of it, for Kong's engine.
+//! A route of classic fields as the expression that Kong makes of it.
 
 use std::fmt::Write as _;
 
-use model::{Endpoint, Protocol, Route};
+use model::{Endpoint, Protocol, Route, RouterFlavor};
 
 use crate::conditions::{Conditions, is_regex};
-use crate::testing::{hosts, paths, route, texts, with_header};
+use crate::rules::Rules;
 
-/// Kong's expression for a route: its own one if it has one, else that of the
-/// `traditional_compatible` flavor, letter for letter. Empty for a route without conditions.
-pub(super) fn expression_of(route: &Route) -> String {
-    if let Some(expression) = &route.expression {
-        return expression.clone();
+/// Kong's expression for a route, letter for letter: its own one if it has one, else one of the
+/// conditions that it has; in the `expressions` flavor with its protocols.
+pub(super) fn expression_of(route: &Route, rules: Rules) -> String {
+    let conditions = route.expression.clone().unwrap_or_else(|| classic(route));
+    match protocols(route) {
+        Some(protocols) if rules.flavor == RouterFlavor::Expressions => {
+            format!("({conditions}) && {protocols}")
+        }
+        _ => conditions,
     }
+}
+
+/// Left out where a plain request shall be told to use TLS, and where TCP works with TLS.
+fn protocols(route: &Route) -> Option<String> {
+    if let [Protocol::Https | Protocol::Tls | Protocol::TlsPassthrough] = route.protocols[..] {
+        return None;
+    }
+    any_of(&route.protocols, |protocol| {
+        let scheme = match protocol {
+            Protocol::Http | Protocol::Grpc => "http",
+            Protocol::Https | Protocol::Grpcs => "https",
+            Protocol::Tcp | Protocol::TlsPassthrough => "tcp",
+            Protocol::Tls => "tls",
+            Protocol::Udp => "udp",
+        };
+        format!("net.protocol == {}", quoted(scheme))
+    })
+}
+
+/// The conditions of the classic fields.
+fn classic(route: &Route) -> String {
     let c = Conditions(route);
     let stream = c.is_stream();
     let mut terms = Vec::new();
@@ -106,36 +131,53 @@ fn quoted(text: &str) -> String {
     }
 }
 
-#[test]
-fn kongs_expressions() {
-    for (route, expression) in [
-        (
-            hosts(&["a.com:8080", "b.*"]),
-            r##"((http.host == r#"a.com"# && net.dst.port == 8080) || http.host ^= r#"b."#)"##,
-        ),
-        (
-            Route { paths: texts(&["/foo"]), ..hosts(&["*.a.com"]) },
-            r##"(http.host =^ r#".a.com"#) && (http.path ^= r#"/foo"#)"##,
-        ),
-        (paths(&["~/foo$"]), r##"(http.path ~ r#"^/foo$"#)"##),
-        (
-            with_header(route(), "X-A", &["~*^Foo", "Bar"]),
-            r##"(any(lower(http.headers.x_a)) ~ r#"^foo"# || any(lower(http.headers.x_a)) == r#"bar"#)"##,
-        ),
-        (
-            Route { protocols: vec![Protocol::Https], snis: texts(&["a.com"]), ..route() },
-            r##"(net.protocol != r#"https"# || (tls.sni == r#"a.com"#))"##,
-        ),
-        (
-            Route {
-                protocols: vec![Protocol::Tcp],
-                sources: Some(vec![Endpoint { ip: "1.1.1.1".parse().ok(), port: None }]),
-                destinations: Some(vec![Endpoint { ip: None, port: Some(80) }]),
-                ..route()
-            },
-            "(net.src.ip == 1.1.1.1) && (net.dst.port == 80)",
-        ),
-    ] {
-        assert_eq!(expression_of(&route), expression);
+#[cfg(test)]
+mod tests {
+    use model::{Endpoint, Protocol, Route, RouterFlavor};
+
+    use super::expression_of;
+    use crate::rules::Rules;
+    use crate::testing::{hosts, paths, route, texts, with_header};
+
+    #[test]
+    fn kongs_expressions() {
+        for (route, expression) in [
+            (
+                hosts(&["a.com:8080", "b.*"]),
+                r##"((http.host == r#"a.com"# && net.dst.port == 8080) || http.host ^= r#"b."#)"##,
+            ),
+            (
+                Route { paths: texts(&["/foo"]), ..hosts(&["*.a.com"]) },
+                r##"(http.host =^ r#".a.com"#) && (http.path ^= r#"/foo"#)"##,
+            ),
+            (paths(&["~/foo$"]), r##"(http.path ~ r#"^/foo$"#)"##),
+            (
+                with_header(route(), "X-A", &["~*^Foo", "Bar"]),
+                r##"(any(lower(http.headers.x_a)) ~ r#"^foo"# || any(lower(http.headers.x_a)) == r#"bar"#)"##,
+            ),
+            (
+                Route { protocols: vec![Protocol::Https], snis: texts(&["a.com"]), ..route() },
+                r##"(net.protocol != r#"https"# || (tls.sni == r#"a.com"#))"##,
+            ),
+            (
+                Route {
+                    protocols: vec![Protocol::Tcp],
+                    sources: Some(vec![Endpoint { ip: "1.1.1.1".parse().ok(), port: None }]),
+                    destinations: Some(vec![Endpoint { ip: None, port: Some(80) }]),
+                    ..route()
+                },
+                "(net.src.ip == 1.1.1.1) && (net.dst.port == 80)",
+            ),
+        ] {
+            assert_eq!(expression_of(&route, Rules::default()), expression);
+        }
+        let with_protocols = Rules { flavor: RouterFlavor::Expressions, ..Rules::default() };
+        assert_eq!(
+            expression_of(
+                &Route { protocols: vec![Protocol::Grpc], ..paths(&["/a"]) },
+                with_protocols
+            ),
+            r##"((http.path ^= r#"/a"#)) && (net.protocol == r#"http"#)"##
+        );
     }
 }

@@ -61,7 +61,7 @@ fn headers() -> impl Strategy<Value = BTreeMap<String, Vec<String>>> {
     btree_map(select(vec!["x-a", "X-B", "x-c"]).prop_map(str::to_owned), values, 1..=2)
 }
 
-fn endpoints() -> impl Strategy<Value = Vec<Endpoint>> {
+pub(super) fn endpoints() -> impl Strategy<Value = Vec<Endpoint>> {
     let ip = select(vec!["10.0.0.1", "10.0.0.0/8", "::1", "fd00::/8"]);
     let ip = option::of(ip.prop_map(|ip| ip.parse().expect("an address")));
     let endpoint = (ip, option::of(select(vec![80_u16, 81])))
