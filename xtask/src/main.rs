@@ -8,6 +8,7 @@
 mod bench;
 mod check;
 mod codegen;
+mod fuzz;
 mod planes;
 mod postgres;
 mod run;
@@ -46,6 +47,8 @@ enum Command {
     /// Weir beside nginx and HAProxy on this machine: CPU time per request, latency, memory; or one
     /// engine alone
     Bench(bench::Arguments),
+    /// Reads random bytes as what strangers send us, beside an oracle, guided by coverage
+    Fuzz(fuzz::Arguments),
     /// Only the part of `check` that looks at the files: takes a second
     Tidy,
 }
@@ -56,6 +59,7 @@ fn main() -> ExitCode {
         Command::Test { arguments } => test::run_tests(&arguments),
         Command::Codegen { check } => codegen::run(check),
         Command::Bench(arguments) => bench::run_bench(&arguments),
+        Command::Fuzz(arguments) => fuzz::run_fuzz(&arguments),
         Command::Tidy => tidy::run(),
     };
     match done {

@@ -1,0 +1,4 @@
+//! The target `expression` as a program.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|input: &[u8]| fuzz::expression::check(input));

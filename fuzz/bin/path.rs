@@ -1,0 +1,4 @@
+//! The target `path` as a program.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|input: &[u8]| fuzz::path::check(input));
