@@ -60,6 +60,10 @@ impl Api {
         self.respond(&parts, answer, took.as_millis())
     }
 
+    pub(crate) fn state(&self) -> &State {
+        &self.state
+    }
+
     /// Whether entities come from declarative texts alone (`database = off`).
     pub fn is_declarative(&self) -> bool {
         self.state.declarative.is_some()

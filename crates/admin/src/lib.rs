@@ -24,6 +24,7 @@ mod declarative;
 mod endpoint;
 mod entity;
 mod error;
+mod expiry;
 mod find;
 mod form;
 mod info;

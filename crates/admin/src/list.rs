@@ -59,11 +59,20 @@ async fn page(
     path: &str,
     more: &str,
 ) -> Result<Answer, Refusal> {
-    let query = ListQuery { after: call.query.after()?, size: call.query.size()?, ..query };
-    let page = call.state.store.list(&query).await?;
-    let data = shown(call, entity, &page.entities).await?;
-    let last = page.entities.last().filter(|_| page.more);
-    let offset = last.map(|last| query::encode([&last.id.to_string()]));
+    let size = call.query.size()?;
+    let mut query = ListQuery { after: call.query.after()?, size, ..query };
+    let mut data = Vec::new();
+    // What has expired leaves gaps, which are filled up from what follows.
+    let offset = loop {
+        let page = call.state.store.list(&query).await?;
+        data.extend(shown(call, entity, &page.entities).await?);
+        let last = page.entities.last().filter(|_| page.more).map(|last| last.id);
+        let missing = size.saturating_sub(u32::try_from(data.len()).unwrap_or(u32::MAX));
+        if last.is_none() || missing == 0 {
+            break last.map(|last| query::encode([&last.to_string()]));
+        }
+        query = ListQuery { after: last, size: missing, ..query };
+    };
     Ok(envelope(data, path, offset, more))
 }
 

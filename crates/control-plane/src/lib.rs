@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 mod database;
+mod expiry;
 mod listeners;
 mod local;
 mod node;

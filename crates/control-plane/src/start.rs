@@ -19,6 +19,7 @@ use telemetry::build_info;
 use uuid::Uuid;
 
 use crate::database;
+use crate::expiry;
 use crate::listeners::{AdminListeners, ListenError};
 use crate::local::LocalDataPlane;
 use crate::node::{self, Node};
@@ -134,6 +135,7 @@ pub async fn start(
     if let Some(file) = settings.declarative_config.as_ref().filter(|_| api.is_declarative()) {
         load(&api, file).await?;
     }
+    expiry::run(process, &api);
     let admin = admin.serve(process, &api, &counters)?;
     let status = process::status::serve(process, status, status_page(publisher))?;
     Ok(Running { admin, cluster, status })

@@ -217,6 +217,12 @@ impl EntityType {
         self.ttl && expiry(stored).is_some_and(|at| at <= env.now_ms / 1000)
     }
 
+    /// The key before which, among those of [`EntityType::row_parts`], the keys of all entities
+    /// are that have expired `now_s` seconds after 1970.
+    pub fn expired_before(now_s: u64) -> UniqueKey {
+        UniqueKey { field: EXPIRES_AT, value: ordered(now_s + 1) }
+    }
+
     /// A stored entity as answers show it: complete, with the seconds that are left to it, and
     /// with the deprecated inputs of its plugin.
     pub fn shown(&self, stored: &Object, env: &Env) -> Object {
@@ -278,6 +284,11 @@ impl EntityType {
             let value = serde_json::to_string(&values).unwrap_or_default();
             parts.keys.push(UniqueKey { field, value });
         }
+        if let Some(at) = expiry(object).filter(|_| self.ttl) {
+            // With the id behind it, it is unique and still in the order of time.
+            let value = format!("{}/{}", ordered(at), parts.id);
+            parts.keys.push(UniqueKey { field: EXPIRES_AT, value });
+        }
         let tags = object.get("tags").and_then(Value::as_array).into_iter().flatten();
         parts.tags = tags.filter_map(Value::as_str).map(str::to_owned).collect();
         parts
@@ -296,6 +307,11 @@ impl EntityType {
 
 fn referred_id(value: &Value) -> Option<Uuid> {
     value.get("id")?.as_str()?.parse().ok()
+}
+
+/// Seconds as text that sorts as they do.
+fn ordered(seconds: u64) -> String {
+    format!("{seconds:012}")
 }
 
 fn expiry(stored: &Object) -> Option<u64> {

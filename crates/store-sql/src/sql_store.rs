@@ -58,6 +58,18 @@ impl Store for SqlStore {
         Ok(self.pools.fetch(&read::FIND, &args, entity).await?.pop())
     }
 
+    async fn keyed_before(
+        &self,
+        kind: &str,
+        field: &str,
+        before: &str,
+        limit: u32,
+    ) -> Result<Vec<Entity>, Error> {
+        let limit = Arg::Int(i64::from(limit));
+        let args = [Arg::Text(kind), Arg::Text(field), Arg::Text(before), limit];
+        self.pools.fetch(&read::KEYED_BEFORE, &args, entity).await
+    }
+
     async fn list(&self, query: &ListQuery) -> Result<Page, Error> {
         let end = Page { entities: Vec::new(), more: false };
         let Some(first) = successor(query.after) else { return Ok(end) };

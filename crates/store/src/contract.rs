@@ -48,6 +48,7 @@ macro_rules! contract {
             read:
             pages_follow_each_other
             referring_entities_are_listed
+            keys_are_found_in_their_order
             tagged_entities_are_listed
             tags_are_listed
             referrers_are_found;

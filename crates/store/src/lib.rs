@@ -53,6 +53,17 @@ pub trait Store: Send + Sync + 'static {
     /// One entity by a unique key, as its [`Row`] declared it.
     async fn find(&self, kind: &str, key: &Key) -> Result<Option<Entity>, Error>;
 
+    /// Entities with a unique key of this field whose value sorts before `before`, byte by byte:
+    /// the first `limit` of them in that order. Only for fields whose values are short, at most
+    /// 100 bytes.
+    async fn keyed_before(
+        &self,
+        kind: &str,
+        field: &str,
+        before: &str,
+        limit: u32,
+    ) -> Result<Vec<Entity>, Error>;
+
     /// A page of a collection, in order of the primary key.
     async fn list(&self, query: &ListQuery) -> Result<Page, Error>;
 

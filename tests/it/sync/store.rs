@@ -167,6 +167,10 @@ impl Store for FaultyStore {
         Err(not_here())
     }
 
+    async fn keyed_before(&self, _: &str, _: &str, _: &str, _: u32) -> Result<Vec<Entity>, Error> {
+        Err(not_here())
+    }
+
     async fn list(&self, _: &ListQuery) -> Result<Page, Error> {
         Err(not_here())
     }

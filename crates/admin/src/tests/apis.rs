@@ -4,7 +4,7 @@ use http::{Request, header};
 use http_body_util::Full;
 use serde_json::{Value, json};
 
-use super::support::{NOW_US, Sqlite, answered, send};
+use super::support::{NOW_US, Stored, answered, send};
 
 fn hello() -> Value {
     json!({"name": "hello", "hosts": "hello.com", "upstream_url": "http://hello", "strip_uri": false})
@@ -12,7 +12,7 @@ fn hello() -> Value {
 
 #[tokio::test]
 async fn the_tutorial() {
-    let sqlite = Sqlite::open().await;
+    let sqlite = Stored::sqlite().await;
     let api = &sqlite.api;
     assert_eq!(send(api, "POST", "/upstreams/", Some(json!({"name": "hello"}))).await.status, 201);
     for target in ["127.0.0.1:3000", "127.0.0.1:4000"] {
@@ -40,7 +40,7 @@ async fn the_tutorial() {
 
 #[tokio::test]
 async fn a_form_does_the_same() {
-    let sqlite = Sqlite::open().await;
+    let sqlite = Stored::sqlite().await;
     let body = "name=hello&hosts=a.com,+b.com&upstream_url=http://hello&strip_uri=false";
     let request = Request::post("/apis")
         .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
@@ -53,7 +53,7 @@ async fn a_form_does_the_same() {
 
 #[tokio::test]
 async fn changes() {
-    let sqlite = Sqlite::open().await;
+    let sqlite = Stored::sqlite().await;
     let api = &sqlite.api;
     let made = send(api, "POST", "/apis", Some(hello())).await;
     let id = made.json["id"].as_str().unwrap();
@@ -82,7 +82,7 @@ async fn changes() {
 
 #[tokio::test]
 async fn flat_errors() {
-    let sqlite = Sqlite::open().await;
+    let sqlite = Stored::sqlite().await;
     let api = &sqlite.api;
     send(api, "POST", "/apis", Some(hello())).await;
     for (body, status, expected) in [
@@ -106,7 +106,7 @@ async fn flat_errors() {
 
 #[tokio::test]
 async fn lists() {
-    let sqlite = Sqlite::open().await;
+    let sqlite = Stored::sqlite().await;
     let api = &sqlite.api;
     for n in 0..3 {
         let body = json!({"name": format!("a{n}"), "hosts": "h.com", "upstream_url": "http://x"});

@@ -5,12 +5,12 @@ use std::collections::BTreeSet;
 use futures_util::future::join_all;
 use serde_json::json;
 
-use super::support::{Sqlite, send};
+use super::support::{Stored, send};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_change_is_lost() {
     const WRITERS: usize = 12;
-    let sqlite = Sqlite::open().await;
+    let sqlite = Stored::sqlite().await;
     let api = &sqlite.api;
     let body = json!({"name": "u", "healthchecks": {}});
     assert_eq!(send(api, "POST", "/upstreams", Some(body)).await.status, 201);
@@ -42,7 +42,7 @@ async fn no_change_is_lost() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn puts_of_one_name_make_one_entity() {
-    let sqlite = Sqlite::open().await;
+    let sqlite = Stored::sqlite().await;
     let api = &sqlite.api;
     let puts = (1..=16).map(|port| async move {
         send(api, "PUT", "/services/same", Some(json!({"host": "a", "port": port}))).await
@@ -57,7 +57,7 @@ async fn puts_of_one_name_make_one_entity() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_of_many_gets_a_unique_name() {
-    let sqlite = Sqlite::open().await;
+    let sqlite = Stored::sqlite().await;
     let api = &sqlite.api;
     let posts = (0..8).map(|_| send(api, "POST", "/consumers", Some(json!({"username": "u"}))));
     let mut statuses: Vec<u16> =

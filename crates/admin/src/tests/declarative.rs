@@ -5,7 +5,7 @@ use http::{Request, header};
 use http_body_util::{BodyExt, Full};
 use serde_json::{Value, json};
 
-use super::support::{Answered, Sqlite, answered, send};
+use super::support::{Answered, Stored, answered, send};
 use crate::Api;
 
 const CONFIGURATION: &str = r#"
@@ -62,7 +62,7 @@ fn revision(answer: &Answered) -> u64 {
 
 #[tokio::test]
 async fn a_text_becomes_the_whole_configuration_under_one_revision() {
-    let sqlite = Sqlite::open().await;
+    let sqlite = Stored::sqlite().await;
     let api = &sqlite.api;
     let old = send(api, "POST", "/services", Some(json!({"name": "old", "host": "a"}))).await;
     let loaded = load(api, "/declarative", CONFIGURATION).await;
@@ -85,20 +85,20 @@ async fn a_text_becomes_the_whole_configuration_under_one_revision() {
 
 #[tokio::test]
 async fn what_is_dumped_loads_as_what_it_was() {
-    let sqlite = Sqlite::open().await;
+    let sqlite = Stored::sqlite().await;
     let first = load(&sqlite.api, "/declarative", CONFIGURATION).await;
     let text = dump(&sqlite.api).await;
     let again = load(&sqlite.api, "/declarative", &text).await;
     assert_eq!(again.status, 201, "{}", again.json);
     assert_eq!(revision(&again), revision(&first), "nothing changed, so no revision was spent");
-    let other = Sqlite::open().await;
+    let other = Stored::sqlite().await;
     assert_eq!(load(&other.api, "/declarative", &text).await.status, 201);
     assert_eq!(dump(&other.api).await, text);
 }
 
 #[tokio::test]
 async fn ids_follow_from_names() {
-    let (one, other) = (Sqlite::open().await, Sqlite::open().await);
+    let (one, other) = (Stored::sqlite().await, Stored::sqlite().await);
     let mut ids = Vec::new();
     for sqlite in [&one, &other] {
         load(&sqlite.api, "/declarative", CONFIGURATION).await;
@@ -109,7 +109,7 @@ async fn ids_follow_from_names() {
 
 #[tokio::test]
 async fn everything_that_is_wrong_is_said_and_nothing_is_written() {
-    let sqlite = Sqlite::open().await;
+    let sqlite = Stored::sqlite().await;
     let text = r#"
 _format_version: "3.0"
 nonsense: []
@@ -145,7 +145,7 @@ routes:
 
 #[tokio::test]
 async fn text_that_cannot_be_read_is_refused_with_a_reason() {
-    let sqlite = Sqlite::open().await;
+    let sqlite = Stored::sqlite().await;
     for (text, part) in [
         ("[]", "expected an object"),
         ("services: {", "failed parsing declarative configuration"),
@@ -163,7 +163,7 @@ async fn text_that_cannot_be_read_is_refused_with_a_reason() {
 
 #[tokio::test]
 async fn before_3_0_paths_with_characters_of_expressions_are_expressions() {
-    let sqlite = Sqlite::open().await;
+    let sqlite = Stored::sqlite().await;
     let text =
         r#"{"_format_version": "2.1", "routes": [{"name": "r", "paths": ["/a/\\d+", "/b"]}]}"#;
     assert_eq!(load(&sqlite.api, "/declarative", text).await.status, 201);
@@ -173,7 +173,7 @@ async fn before_3_0_paths_with_characters_of_expressions_are_expressions() {
 
 #[tokio::test]
 async fn without_a_database_entities_come_from_config_alone() {
-    let sqlite = Sqlite::open().await;
+    let sqlite = Stored::sqlite().await;
     let mut state = sqlite.state.clone();
     state.declarative = Some(std::sync::Arc::default());
     let api = Api::new(state);

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
-use super::support::{Sqlite, send};
+use super::support::{Stored, send};
 use crate::Api;
 
 /// Follows `next` to the end; answers with the values of `field`.
@@ -31,7 +31,7 @@ async fn follow(api: &Api, first: &str, field: &str) -> Vec<String> {
 
 #[tokio::test]
 async fn all_pages_together_are_all_entities() {
-    let sqlite = Sqlite::open().await;
+    let sqlite = Stored::sqlite().await;
     let api = &sqlite.api;
     let mut names = BTreeSet::new();
     for n in 0..23 {
@@ -53,7 +53,7 @@ async fn all_pages_together_are_all_entities() {
 
 #[tokio::test]
 async fn a_list_is_stable_while_rows_come_and_go() {
-    let sqlite = Sqlite::open().await;
+    let sqlite = Stored::sqlite().await;
     let api = &sqlite.api;
     for n in 0..10 {
         send(api, "POST", "/consumers", Some(json!({"username": format!("c{n}")}))).await;
@@ -71,7 +71,7 @@ async fn a_list_is_stable_while_rows_come_and_go() {
 
 #[tokio::test]
 async fn nested_lists_and_targets() {
-    let sqlite = Sqlite::open().await;
+    let sqlite = Stored::sqlite().await;
     let api = &sqlite.api;
     send(api, "POST", "/upstreams", Some(json!({"name": "u"}))).await;
     for n in 0..5 {

@@ -49,25 +49,37 @@ pub(crate) fn state(store: Arc<dyn Store>) -> State {
     }
 }
 
-/// The Admin API on a SQLite store of its own.
-pub(crate) struct Sqlite {
+/// The Admin API on a store of its own.
+pub(crate) struct Stored {
     pub(crate) api: Api,
     pub(crate) state: State,
     pub(crate) store: Arc<dyn Store>,
     pub(crate) clock: Arc<ManualClock>,
-    /// Where the store is; gone with the test.
-    _directory: tempfile::TempDir,
+    /// Where a file is, if it is one; gone with the test.
+    _directory: Option<tempfile::TempDir>,
 }
 
-impl Sqlite {
-    pub(crate) async fn open() -> Sqlite {
+impl Stored {
+    /// On SQLite.
+    pub(crate) async fn sqlite() -> Stored {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("store.db");
         let store = store_sql::open_sqlite(&store_sql::SqliteOptions { path }).await.unwrap();
+        Stored::on(store, Some(directory))
+    }
+
+    /// On Postgres.
+    pub(crate) async fn postgres() -> Stored {
+        let options = store_sql::testing::Server::shared().database().await;
+        let database = store_sql::Database::Postgres(options);
+        Stored::on(store_sql::open(&database).await.unwrap(), None)
+    }
+
+    fn on(store: Arc<dyn Store>, directory: Option<tempfile::TempDir>) -> Stored {
         let clock = Arc::new(ManualClock::at(NOW_US));
         let mut state = state(store.clone());
         state.clock = clock.clone();
-        Sqlite { api: Api::new(state.clone()), state, store, clock, _directory: directory }
+        Stored { api: Api::new(state.clone()), state, store, clock, _directory: directory }
     }
 
     /// The id of the entity that was answered.
@@ -197,6 +209,10 @@ impl Store for Down {
     }
 
     async fn find(&self, _: &str, _: &Key) -> Result<Option<Entity>, Error> {
+        Down::refuse()
+    }
+
+    async fn keyed_before(&self, _: &str, _: &str, _: &str, _: u32) -> Result<Vec<Entity>, Error> {
         Down::refuse()
     }
 

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use model::Cursor;
 use serde_json::json;
 
-use super::support::{Sqlite, send};
+use super::support::{Stored, send};
 use crate::{Api, Barrier, Laggard, Served, Wait, Wanted};
 
 /// Answers as told and notes what it was asked.
@@ -36,8 +36,8 @@ fn late() -> Served {
     Served { reached: false, serving: 1, laggards }
 }
 
-async fn api(barrier: Arc<Scripted>, default_wait: Option<Wait>) -> (Sqlite, Api) {
-    let sqlite = Sqlite::open().await;
+async fn api(barrier: Arc<Scripted>, default_wait: Option<Wait>) -> (Stored, Api) {
+    let sqlite = Stored::sqlite().await;
     let mut state = sqlite.state.clone();
     state.barrier = barrier;
     let mut about = (*state.about).clone();

@@ -4,7 +4,7 @@ use http::{Request, header};
 use http_body_util::Full;
 use serde_json::{Value, json};
 
-use super::support::{Sqlite, answered, send};
+use super::support::{Stored, answered, send};
 
 /// A certificate and key for tests, valid for 100 years, made for nothing else.
 const CERT: &str = include_str!("cert.pem");
@@ -16,7 +16,7 @@ fn revision(answer: &super::support::Answered) -> u64 {
 
 #[tokio::test]
 async fn every_write_names_its_revision() {
-    let sqlite = Sqlite::open().await;
+    let sqlite = Stored::sqlite().await;
     let api = &sqlite.api;
     let made = send(api, "POST", "/services", Some(json!({"name": "s", "host": "a"}))).await;
     assert_eq!(made.status, 201);
@@ -40,7 +40,7 @@ async fn every_write_names_its_revision() {
 
 #[tokio::test]
 async fn a_refused_write_leaves_nothing() {
-    let sqlite = Sqlite::open().await;
+    let sqlite = Stored::sqlite().await;
     let api = &sqlite.api;
     let cert = |snis: Value| json!({"cert": CERT, "key": KEY, "snis": snis});
     let made = send(api, "POST", "/certificates", Some(cert(json!(["a.example"])))).await;
@@ -66,7 +66,7 @@ async fn a_refused_write_leaves_nothing() {
 
 #[tokio::test]
 async fn a_certificate_and_its_names_are_one_revision() {
-    let sqlite = Sqlite::open().await;
+    let sqlite = Stored::sqlite().await;
     let api = &sqlite.api;
     let names = |answer: &super::support::Answered| answer.json["snis"].clone();
     let body = json!({"cert": CERT, "key": KEY, "snis": ["b.example", "a.example"]});
@@ -86,7 +86,7 @@ async fn a_certificate_and_its_names_are_one_revision() {
 
 #[tokio::test]
 async fn a_parent_that_is_made_is_linked_in_the_same_revision() {
-    let sqlite = Sqlite::open().await;
+    let sqlite = Stored::sqlite().await;
     let api = &sqlite.api;
     let route = send(api, "POST", "/routes", Some(json!({"name": "r", "paths": ["/"]}))).await;
     let made = send(api, "PUT", "/routes/r/service", Some(json!({"host": "a"}))).await;
@@ -97,7 +97,7 @@ async fn a_parent_that_is_made_is_linked_in_the_same_revision() {
 
 #[tokio::test]
 async fn segments_are_decoded() {
-    let sqlite = Sqlite::open().await;
+    let sqlite = Stored::sqlite().await;
     let api = &sqlite.api;
     for name in ["a+b", "a/b c", "雪"] {
         let made = send(api, "POST", "/consumers", Some(json!({"username": name}))).await;
@@ -116,7 +116,7 @@ async fn segments_are_decoded() {
 
 #[tokio::test]
 async fn bodies_that_are_too_large_are_refused() {
-    let sqlite = Sqlite::open().await;
+    let sqlite = Stored::sqlite().await;
     let body = format!("{{\"host\":\"{}\"}}", "x".repeat(crate::body::MAX_BYTES));
     let request = Request::post("/services")
         .header(header::CONTENT_TYPE, "application/json")

@@ -133,8 +133,19 @@ fn an_expiring_entity_shows_what_is_left_to_it() {
     assert_eq!(kind.shown(&patched, &later)["ttl"], 20, "a patch keeps the time");
     assert!(kind.is_expired(&patched, &Env { now_ms: NOW_MS + 60_000, ..now }));
 
+    // Its place in the order of expiry.
+    let keys = |object: &_| -> Vec<super::UniqueKey> {
+        let keys = kind.row_parts(object).keys;
+        keys.into_iter().filter(|key| key.field == "expires_at").collect()
+    };
+    let expires = NOW_MS / 1000 + 60;
+    let place = &keys(&key)[0].value;
+    assert!(*place >= super::EntityType::expired_before(expires - 1).value);
+    assert!(*place < super::EntityType::expired_before(expires).value);
+
     kind.expire(&mut key, Some(0), &now);
     assert_eq!(kind.shown(&key, &now)["ttl"], Value::Null);
+    assert_eq!(keys(&key), []);
 }
 
 #[test]

@@ -19,6 +19,13 @@ pub(crate) const FIND: Statement = Statement::common(concat!(
      WHERE k.kind = $1 AND k.field = $2 AND k.value = $3"
 ));
 
+/// (kind, field, before, limit)
+pub(crate) const KEYED_BEFORE: Statement = Statement::common(concat!(
+    entity!(),
+    "entity_keys k JOIN entities e ON e.kind = k.kind AND e.id = k.id \
+     WHERE k.kind = $1 AND k.field = $2 AND k.value < $3 ORDER BY k.value LIMIT $4"
+));
+
 /// (to_kind, to_id)
 pub(crate) const REFERRERS: Statement = Statement::common(concat!(
     entity!(),
@@ -171,6 +178,7 @@ pub(crate) const REVISION_AT: Statement = Statement::common(
 pub(crate) const ALL: &[(&str, Statement)] = &[
     ("get", GET),
     ("find", FIND),
+    ("keyed before", KEYED_BEFORE),
     ("referrers", REFERRERS),
     ("list", LIST),
     ("list referring", LIST_REFERRING),

@@ -62,6 +62,30 @@ pub async fn referring_entities_are_listed(store: Arc<dyn Store>) {
     assert_eq!(page(&store, &of("service", 2)).await.0, [2, 3]);
 }
 
+/// Keys in the order of their bytes.
+pub async fn keys_are_found_in_their_order(store: Arc<dyn Store>) {
+    let until = |n, value: &str| row(SERVICES, n).key("until", value);
+    let set = [
+        insert(until(1, "b/1")),
+        insert(until(2, "a/9").named("a/0")),
+        insert(until(3, "B/5")),
+        insert(until(4, "b")),
+        insert(row(ROUTES, 5).key("until", "a")),
+        insert(row(SERVICES, 6)),
+    ];
+    write(&store, set).await.unwrap();
+    let found = async |before: &str, limit| -> Vec<u128> {
+        let found = store.keyed_before(SERVICES, "until", before, limit).await.unwrap();
+        found.iter().map(|entity| entity.id.as_u128()).collect()
+    };
+    assert_eq!(found("c", 10).await, [3, 2, 4, 1]);
+    assert_eq!(found("c", 2).await, [3, 2]);
+    assert_eq!(found("b", 10).await, [3, 2], "before, not at");
+    assert_eq!(found("A", 10).await, [0; 0]);
+    write(&store, [upsert(until(3, "d")), delete(SERVICES, 2)]).await.unwrap();
+    assert_eq!(found("c", 10).await, [4, 1]);
+}
+
 /// Lists of what has tags.
 pub async fn tagged_entities_are_listed(store: Arc<dyn Store>) {
     let tagged =
