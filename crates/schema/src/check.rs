@@ -166,7 +166,8 @@ impl Check {
         }
     }
 
-    fn fields(&self) -> Vec<&'static str> {
+    /// The fields that it looks at, by dotted name.
+    pub(crate) fn fields(&self) -> Vec<&'static str> {
         match self {
             Check::AtLeastOneOf(fields)
             | Check::OnlyOneOf(fields)

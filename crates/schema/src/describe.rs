@@ -11,6 +11,7 @@ use crate::shorthand::Shorthand;
 
 impl Record {
     /// `{"fields":[{"name":{…}},…],"entity_checks":[…]}`, and `shorthand_fields` if there are any.
+    /// Extensions are left out: who reads it expects Kong's.
     pub fn describe(&self) -> Value {
         let mut out = Object::new();
         self.describe_into(&mut out);
@@ -32,12 +33,17 @@ impl Record {
     }
 
     fn describe_into(&self, out: &mut Object) {
-        let fields = self.fields.iter().map(|(name, field)| named(name, field.describe()));
+        let of_kong = self.fields.iter().filter(|(_, field)| !field.extension);
+        let fields = of_kong.map(|(name, field)| named(name, field.describe()));
         out.insert("fields".to_owned(), fields.collect());
-        if !self.checks.is_empty() {
-            let field_at = |path: &str| self.get_path(path);
-            let checks = self.checks.iter().map(|check| check.describe(&field_at));
-            out.insert("entity_checks".to_owned(), checks.collect());
+        let field_at = |path: &str| self.get_path(path);
+        let is_of_kong = |check: &&Check| {
+            !check.fields().iter().any(|name| field_at(name).is_some_and(|field| field.extension))
+        };
+        let checks: Vec<Value> =
+            self.checks.iter().filter(is_of_kong).map(|check| check.describe(&field_at)).collect();
+        if !checks.is_empty() {
+            out.insert("entity_checks".to_owned(), checks.into());
         }
         if !self.shorthands.is_empty() {
             let shorthands = self.shorthands.iter().map(|s| named(s.name, s.describe()));

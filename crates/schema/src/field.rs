@@ -69,6 +69,8 @@ pub struct Field {
     pub(crate) encrypted: bool,
     pub(crate) may_be_empty: bool,
     pub(crate) unvalidated: bool,
+    pub(crate) extension: bool,
+    pub(crate) further: Vec<Value>,
     pub(crate) description: Option<String>,
     pub(crate) attributes: BTreeMap<&'static str, Value>,
 }
@@ -88,6 +90,8 @@ impl Field {
             encrypted: false,
             may_be_empty: false,
             unvalidated: false,
+            extension: false,
+            further: Vec::new(),
             description: None,
             attributes: BTreeMap::new(),
         }
@@ -217,6 +221,20 @@ impl Field {
     /// Whatever is given is replaced, so it is not looked at.
     pub fn unvalidated(mut self) -> Field {
         self.unvalidated = true;
+        self
+    }
+
+    /// A field that Kong does not have: where it is not used, no answer shows it, and `/schemas`
+    /// is silent about it; null is the same as absent.
+    pub fn extension(mut self) -> Field {
+        self.extension = true;
+        self
+    }
+
+    /// A value that Kong does not have, beside those of [`Field::one_of`]: accepted, and shown
+    /// neither in violations nor in `/schemas`.
+    pub fn further(mut self, value: impl Into<Value>) -> Field {
+        self.further.push(value.into());
         self
     }
 

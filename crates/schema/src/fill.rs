@@ -76,8 +76,22 @@ impl Record {
         Ok(object)
     }
 
+    /// Extensions that are null are left out.
+    fn drop_unused(&self, object: &mut Object) {
+        for (name, field) in &self.fields {
+            match (object.get_mut(*name), &field.kind) {
+                (Some(Value::Null), _) if field.extension => {
+                    object.remove(*name);
+                }
+                (Some(Value::Object(inner)), Type::Record(record)) => record.drop_unused(inner),
+                _ => {}
+            }
+        }
+    }
+
     /// References keep nothing but the key; fields are brought in line.
     fn settle_all(&self, object: &mut Object) {
+        self.drop_unused(object);
         for (name, field) in &self.fields {
             if let (Type::Foreign { .. }, Some(Value::Object(key))) =
                 (&field.kind, object.get_mut(*name))
@@ -272,6 +286,9 @@ fn is_uuid(field: &Field) -> bool {
 fn absent(field: &Field, around: &dyn Surroundings) -> Result<Option<Value>, Violations> {
     if let Some(default) = &field.default {
         return Ok(Some(default.clone()));
+    }
+    if field.extension {
+        return Ok(None);
     }
     if !field.required {
         return Ok(Some(Value::Null));

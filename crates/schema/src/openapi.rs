@@ -100,6 +100,9 @@ impl Field {
         for rule in &self.rules {
             rule.openapi_into(&mut out);
         }
+        if let Some(Value::Array(options)) = out.get_mut("enum") {
+            options.extend(self.further.iter().cloned());
+        }
         if let Some(text) = &self.description {
             out.insert("description".to_owned(), text.as_str().into());
         }

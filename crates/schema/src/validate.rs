@@ -168,6 +168,9 @@ fn run_rules(field: &Field, extra: Option<&Rule>, value: &Value) -> Result<(), V
         if let Some(extra) = pending.take_if(|extra| extra.rank() < rule.rank()) {
             extra.check(value).map_err(|v| field.error.map_or(v, Violation::from))?;
         }
+        if matches!(rule, Rule::OneOf(_)) && field.further.contains(value) {
+            continue;
+        }
         rule.check(value).map_err(|v| field.error.map_or(v, Violation::from))?;
     }
     if let Some(extra) = pending {

@@ -2,7 +2,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use crate::samples::{Fixed, Limit, login, object, shapes};
-use crate::{Object, Record};
+use crate::{Field, Object, Record};
 
 fn process(input: Value) -> Value {
     Limit::record().process(object(input), &Fixed).expect("a valid limit").into()
@@ -283,4 +283,46 @@ proptest! {
             }
         }
     }
+}
+
+#[test]
+fn an_extension_shows_only_where_it_is_used() {
+    let options = Record::new("")
+        .field("percent", Field::number().between(0, 100).default(20))
+        .field("words", Field::set(Field::string()));
+    let inner = Record::new("").field("extra", Field::string().extension());
+    let record = Record::new("things")
+        .field("name", Field::string().required())
+        .field("kind", Field::string().one_of(["a", "b"]).default("a").further("c"))
+        .field("inner", Field::record(inner))
+        .field("options", Field::record(options).optional().extension())
+        .conditional("kind", |f| f.equal("c"), "options", Field::required);
+    let plain = json!({ "name": "n", "kind": "a", "inner": {} });
+    let made = |input| record.process(object(input), &Fixed).map(Value::Object);
+    assert_eq!(made(json!({ "name": "n" })), Ok(plain.clone()));
+    let nulls = json!({ "name": "n", "options": null, "inner": { "extra": null } });
+    assert_eq!(made(nulls), Ok(plain.clone()));
+    let used = made(json!({ "name": "n", "kind": "c", "options": { "percent": 5 } }));
+    let used = used.expect("a valid thing");
+    assert_eq!(used["options"], json!({ "percent": 5, "words": null }));
+
+    let changed = |patch| {
+        let patched = record.process_update(object(patch), &object(used.clone()), &Fixed);
+        Value::Object(patched.expect("a valid patch"))
+    };
+    assert_eq!(changed(json!({ "options": { "percent": 7 } }))["options"]["percent"], 7);
+    assert_eq!(changed(json!({ "options": null, "kind": "a" })), plain);
+    let mut shown = object(plain.clone());
+    record.complete(&mut shown, &Fixed);
+    assert_eq!(Value::Object(shown), plain);
+
+    let refused = made(json!({ "name": "n", "kind": "d" })).map_err(|found| found.fields());
+    assert_eq!(refused, Err(json!({ "kind": "expected one of: a, b" })));
+    assert!(made(json!({ "name": "n", "kind": "c" })).is_err(), "its rule holds");
+    let described = record.describe();
+    assert_eq!(described["fields"].as_array().map(Vec::len), Some(3), "{described}");
+    assert_eq!(described["entity_checks"], json!([]));
+    let openapi = record.openapi();
+    assert_eq!(openapi["properties"]["options"]["properties"]["percent"]["default"], 20);
+    assert_eq!(openapi["properties"]["kind"]["enum"], json!(["a", "b", "c", null]));
 }
