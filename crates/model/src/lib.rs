@@ -55,7 +55,7 @@ pub use service::Service;
 pub use target::Target;
 pub use typed::BodyError;
 pub use upstream::{
-    ActiveCheck, ActiveHealthy, ActiveUnhealthy, Algorithm, CheckType, HashOn, Healthchecks,
-    PassiveCheck, PassiveHealthy, PassiveUnhealthy, Upstream,
+    ActiveCheck, ActiveHealthy, ActiveUnhealthy, Algorithm, CheckType, Ejection, HashOn,
+    Healthchecks, PanicPolicy, PassiveCheck, PassiveHealthy, PassiveUnhealthy, Retry, Upstream,
 };
 pub use vault::{EnvVault, Vault};

@@ -25,6 +25,9 @@ schema::record! {
         pub weight: Option<u32> = Field::integer().between(0, 65535).default(100),
         /// Words to find it by.
         pub tags: Option<Vec<String>> = types::tags(),
+        /// Whether it is kept back until no other target is available (Kong 3.12). Not looked at
+        /// where a key names the target: consistent hashing, sticky sessions.
+        pub failover: Option<bool> = Field::boolean().extension(),
     }
     rules |record| record.settle(settle)
 }

@@ -10,6 +10,7 @@ fn a_target_is_stored_in_its_normal_form() {
     let made = made.expect("a valid target");
     assert_eq!(made["target"], "a.example:8000");
     assert_eq!(made["weight"], 100);
+    assert_eq!(made.get("failover"), None);
     assert_eq!(made["created_at"], json!(1_700_000_000.123));
     let typed = Target::from_body(&made.to_string()).expect("a target");
     assert_eq!((typed.target.port, typed.weight), (8000, Some(100)));
@@ -40,4 +41,14 @@ fn weights_have_bounds() {
         let message = "schema violation (weight: value should be between 0 and 65535)";
         assert_eq!(refusal("targets", target(weight)), message);
     }
+}
+
+#[test]
+fn a_target_can_be_kept_for_the_worst() {
+    let input = json!({ "target": "a", "upstream": { "id": ID }, "failover": true });
+    let made = create("targets", input).expect("a valid target");
+    let typed = Target::from_body(&made.to_string()).expect("a target");
+    assert_eq!(typed.failover, Some(true));
+    let back = update("targets", &made, json!({ "failover": null })).expect("a valid target");
+    assert_eq!(back.get("failover"), None);
 }

@@ -98,6 +98,24 @@ schema::record! {
         pub healthy: PassiveHealthy = shown(PassiveHealthy::record()),
         /// What makes a target unhealthy.
         pub unhealthy: PassiveUnhealthy = shown(PassiveUnhealthy::record()),
+        /// How a target that requests found unhealthy comes back by itself; absent: only by
+        /// probes or by hand, as in Kong.
+        pub ejection: Option<Ejection> =
+            Field::record(Ejection::record().clone()).optional().extension(),
+    }
+}
+
+schema::record! {
+    /// A target that requests found unhealthy is taken out for a time, and then gets one request
+    /// to show that it is well again.
+    pub struct Ejection {
+        /// Seconds until its trial; doubled each time in a row that it fails it.
+        pub time: Option<f64> = Field::number().between(1, 65535).default(30),
+        /// The most seconds that the doubling comes to.
+        pub max_time: Option<f64> = Field::number().between(1, 65535).default(300),
+        /// The share of the targets' weight, in percent, that may be out by this at a time; a
+        /// target beyond it keeps its requests.
+        pub max_percent: Option<f64> = Field::number().between(0, 100).default(50),
     }
 }
 

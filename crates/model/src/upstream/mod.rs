@@ -1,6 +1,7 @@
 //! Upstreams: names that are balanced over targets.
 
 mod health;
+mod retry;
 mod rules;
 
 use schema::Field;
@@ -10,9 +11,10 @@ use crate::reference::Reference;
 use crate::types;
 
 pub use health::{
-    ActiveCheck, ActiveHealthy, ActiveUnhealthy, CheckType, Healthchecks, PassiveCheck,
+    ActiveCheck, ActiveHealthy, ActiveUnhealthy, CheckType, Ejection, Healthchecks, PassiveCheck,
     PassiveHealthy, PassiveUnhealthy,
 };
+pub use retry::Retry;
 
 schema::choice! {
     /// How a target is picked.
@@ -25,6 +27,19 @@ schema::choice! {
         RoundRobin = "round-robin",
         /// The one that lately answered fastest.
         Latency = "latency",
+        /// The one that a cookie of the client names (Kong 3.11).
+        StickySessions = "sticky-sessions",
+    }
+}
+
+schema::choice! {
+    /// What becomes of requests when too few targets are healthy.
+    pub enum PanicPolicy {
+        /// They are refused with 503, as by Kong.
+        FailClosed = "fail-closed",
+        /// They go to all targets, healthy or not: when all seem to be ill, the checks are less
+        /// to be believed than the targets.
+        FailOpen = "fail-open",
     }
 }
 
@@ -63,7 +78,7 @@ schema::record! {
         pub updated_at: Option<i64> = types::updated_at(),
         /// How a target is picked.
         pub algorithm: Option<Algorithm> =
-            Field::string().one_of(Algorithm::WORDS).default("round-robin"),
+            Field::string().one_of(rules::ALGORITHMS).further("sticky-sessions").default("round-robin"),
         /// What is hashed.
         pub hash_on: Option<HashOn> = Field::string().one_of(HashOn::WORDS).default("none"),
         /// What is hashed when the request does not have the first.
@@ -96,6 +111,21 @@ schema::record! {
         pub client_certificate: Option<Reference> = Field::foreign("certificates"),
         /// Whether the host names of SRV records are used as Host header.
         pub use_srv_name: Option<bool> = Field::boolean().default(false),
+        /// The cookie that holds a client's target, with the algorithm `sticky-sessions`
+        /// (Kong 3.11).
+        pub sticky_sessions_cookie: Option<String> = types::cookie_name().extension(),
+        /// The path of that cookie; absent: `/` (Kong 3.11).
+        pub sticky_sessions_cookie_path: Option<String> = types::path().extension(),
+        /// When and how requests are tried again, beyond what `retries` of the service says;
+        /// absent: as by Kong.
+        pub retry: Option<Retry> = Field::record(Retry::record().clone()).optional().extension(),
+        /// Seconds in which a target that is new or has come back grows to its full share, with
+        /// algorithms that no key decides; absent or 0: it has it at once, as by Kong.
+        pub slow_start: Option<f64> = Field::number().between(0, 3600).extension(),
+        /// What becomes of requests when too few targets are healthy; absent: `fail-closed`, as
+        /// by Kong.
+        pub panic_policy: Option<PanicPolicy> =
+            Field::string().one_of(PanicPolicy::WORDS).extension(),
     }
     rules |record| rules::rules(record)
 }

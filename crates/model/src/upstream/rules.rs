@@ -5,6 +5,10 @@ use serde_json::Value;
 
 use crate::address::{Address, Host};
 
+/// Kong 3.9's algorithms, in its order.
+pub(super) const ALGORITHMS: [&str; 4] =
+    ["consistent-hashing", "least-connections", "round-robin", "latency"];
+
 /// An upstream's name is a host name, so that services can name it as their host.
 pub(super) fn check_name(name: &str) -> Result<(), String> {
     match name.parse::<Address>() {
@@ -51,7 +55,8 @@ pub(super) fn rules(record: Record) -> Record {
     let record = record.distinct(&["hash_on_query_arg", "hash_fallback_query_arg"]);
     let record = needs(record, "hash_on", "uri_capture", "hash_on_uri_capture");
     let record = needs(record, "hash_fallback", "uri_capture", "hash_fallback_uri_capture");
-    record.distinct(&["hash_on_uri_capture", "hash_fallback_uri_capture"])
+    let record = record.distinct(&["hash_on_uri_capture", "hash_fallback_uri_capture"]);
+    needs(record, "algorithm", "sticky-sessions", "sticky_sessions_cookie")
 }
 
 fn needs(record: Record, field: &'static str, value: &str, other: &'static str) -> Record {
@@ -100,5 +105,5 @@ fn settle(upstream: &mut Object) {
 }
 
 fn hashes_nothing(algorithm: &Value) -> bool {
-    matches!(algorithm.as_str(), Some("least-connections" | "latency"))
+    matches!(algorithm.as_str(), Some("least-connections" | "latency" | "sticky-sessions"))
 }

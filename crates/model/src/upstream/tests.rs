@@ -138,6 +138,64 @@ fn a_fallback_is_something_else() {
     }
 }
 
+#[test]
+fn what_kong_does_not_have_shows_only_where_it_is_used() {
+    let plain = upstream(json!({}));
+    for name in [
+        "sticky_sessions_cookie",
+        "sticky_sessions_cookie_path",
+        "retry",
+        "slow_start",
+        "panic_policy",
+    ] {
+        assert_eq!(plain.get(name), None, "{name}");
+    }
+    assert_eq!(plain["healthchecks"]["passive"].get("ejection"), None);
+    let own = json!({
+        "retry": { "http_statuses": [503], "budget": 20 },
+        "slow_start": 5,
+        "panic_policy": "fail-open",
+        "healthchecks": { "passive": { "ejection": {} } },
+    });
+    let made = upstream(own);
+    assert_eq!(
+        made["retry"],
+        json!({
+            "http_statuses": [503], "methods": null, "timeout": null,
+            "backoff": 0, "backoff_max": 1, "budget": 20, "budget_min": 10,
+        })
+    );
+    let ejection = json!({ "time": 30, "max_time": 300, "max_percent": 50 });
+    assert_eq!(made["healthchecks"]["passive"]["ejection"], ejection);
+    let typed = Upstream::from_body(&made.to_string()).expect("an upstream");
+    assert_eq!(typed.panic_policy, Some(super::PanicPolicy::FailOpen));
+    assert_eq!(typed.retry.and_then(|retry| retry.http_statuses), Some(vec![503]));
+    let back = update(
+        "upstreams",
+        &made,
+        json!({
+            "retry": null, "slow_start": null, "panic_policy": null,
+            "healthchecks": { "passive": { "ejection": null } },
+        }),
+    );
+    assert_eq!(back, Ok(plain));
+}
+
+#[test]
+fn sticky_sessions_need_a_cookie_and_hash_nothing() {
+    let text = "failed conditional validation given value of field 'algorithm'";
+    let fields = json!({ "@entity": [text], "sticky_sessions_cookie": "required field missing" });
+    let input = json!({ "name": "u", "algorithm": "sticky-sessions" });
+    assert_eq!(create("upstreams", input), Err(fields));
+    let made = upstream(json!({
+        "algorithm": "sticky-sessions", "sticky_sessions_cookie": "stick", "hash_on": "ip",
+    }));
+    assert_eq!((&made["algorithm"], &made["hash_on"]), (&json!("sticky-sessions"), &json!("none")));
+    let message = "schema violation (algorithm: expected one of: consistent-hashing, \
+                   least-connections, round-robin, latency)";
+    assert_eq!(refusal("upstreams", json!({ "name": "u", "algorithm": "random" })), message);
+}
+
 proptest! {
     #[test]
     fn what_hashes_has_something_to_hash(
@@ -145,7 +203,7 @@ proptest! {
         hash_on in prop::option::of(prop::sample::select(vec!["none", "ip", "path", "consumer"])),
         patched in prop::option::of(prop::sample::select(Algorithm::WORDS.to_vec())),
     ) {
-        let mut input = json!({ "name": "u" });
+        let mut input = json!({ "name": "u", "sticky_sessions_cookie": "s" });
         for (name, value) in [("algorithm", algorithm), ("hash_on", hash_on)] {
             if let Some(value) = value {
                 input[name] = json!(value);
