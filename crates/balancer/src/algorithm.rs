@@ -15,20 +15,20 @@ mod stride;
 mod wheel;
 
 use std::fmt;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
 use crate::config;
 use crate::key::Key;
-use crate::peer::PeerId;
 use crate::pool::{Pool, Slot};
 
 /// What a pick goes by.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Ask<'a> {
     pub(crate) key: Key,
-    /// Not to be picked while another is there.
-    pub(crate) tried: &'a [PeerId],
+    /// Addresses that are not to be picked while another is there.
+    pub(crate) tried: &'a [SocketAddr],
     pub(crate) now: Instant,
 }
 
@@ -36,7 +36,7 @@ impl Ask<'_> {
     /// Whether the peer at this slot was tried.
     pub(crate) fn has_tried(&self, pool: &Pool, slot: Slot) -> bool {
         !self.tried.is_empty()
-            && pool.member(slot).is_some_and(|member| self.tried.contains(&member.peer.id()))
+            && pool.member(slot).is_some_and(|member| self.tried.contains(&member.peer.address()))
     }
 }
 
@@ -54,7 +54,8 @@ pub(crate) trait Algorithm: fmt::Debug + Send + Sync {
         false
     }
 
-    /// Whether `failover` targets are kept back. Where a key names the target they are not.
+    /// Whether `failover` targets are kept back, and targets on trial get one request at a time.
+    /// Where a key names the target they are as good as all others.
     fn has_tiers(&self) -> bool {
         true
     }

@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
+use crate::ejection::Ejection;
 use crate::health::{Limits, Rules};
+use crate::retry::Retry;
 
 /// The configuration of one upstream, checked and unpacked.
 ///
@@ -38,6 +40,16 @@ pub struct Config {
     pub active: ActiveChecks,
     /// How answers to traffic count.
     pub passive: Rules,
+    /// How a peer that traffic found unhealthy comes back by itself; `None`: it does not, as in
+    /// Kong.
+    pub ejection: Option<Ejection>,
+    /// In which a peer that is new or has come back grows to its share; zero: at once, as in Kong.
+    /// Only read by algorithms that no key decides.
+    pub slow_start: Duration,
+    /// What becomes of requests when too little of the weight is available.
+    pub panic: PanicPolicy,
+    /// How requests are tried again beyond the service's `retries`; `None`: as Kong does.
+    pub retry: Option<Arc<Retry>>,
     /// The `Host` that targets get instead of their own name.
     pub host_header: Option<Arc<str>>,
     /// The certificate shown to targets that ask for one.
@@ -62,6 +74,10 @@ impl Config {
             threshold: 0.0,
             active: ActiveChecks::off(),
             passive: Rules::off(),
+            ejection: None,
+            slow_start: Duration::ZERO,
+            panic: PanicPolicy::FailClosed,
+            retry: None,
             host_header: None,
             client_certificate: None,
             use_srv_name: false,
@@ -83,6 +99,15 @@ pub enum Origin {
     Entity,
     /// The host of a service, no upstream having its name.
     ServiceHost,
+}
+
+/// What becomes of requests when too little of the weight is available (`panic_policy`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PanicPolicy {
+    /// They are refused, as by Kong.
+    FailClosed,
+    /// They go to all peers with a weight, healthy or not.
+    FailOpen,
 }
 
 /// How a target is chosen, by Kong's names.

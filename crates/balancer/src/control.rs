@@ -4,18 +4,20 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rustc_hash::FxHashMap;
 use uuid::Uuid;
 
 use crate::algorithm::{self, Algorithm};
-use crate::config::{self, Config, Origin};
+use crate::comeback::Comeback;
+use crate::config::{self, Config, Origin, PanicPolicy};
+use crate::ejection::Ejection;
 use crate::error::NoPeer;
-use crate::health::{Cause, Condition, Health};
+use crate::health::{Cause, Condition, Health, Source};
 use crate::peer::{Mark, Peer, PeerId};
 use crate::plan::Plan;
-use crate::pool::{Member, Pool, Slot};
+use crate::pool::{Member, Pool, Slot, WHOLE};
 use crate::target::{Answer, TargetSpec};
 use crate::view::{AddressView, Label, TargetView, View, Weights};
 
@@ -41,6 +43,12 @@ pub(crate) struct Control {
     primaries: usize,
     /// Whether the eligible members are those that are kept back.
     on_failover: bool,
+    /// Whether health is not looked at, since too few are well.
+    panic: bool,
+    ejection: Option<Ejection>,
+    /// In which a peer grows to its share; zero where it has it at once.
+    slow_start: Duration,
+    comeback: Comeback,
 }
 
 #[derive(Debug)]
@@ -61,7 +69,7 @@ struct Wanted {
 impl Control {
     pub(crate) fn new(config: &Config, seed: u64) -> Control {
         let pool = Pool::default();
-        Control {
+        let mut control = Control {
             targets: FxHashMap::default(),
             by_place: FxHashMap::default(),
             by_name: FxHashMap::default(),
@@ -76,17 +84,34 @@ impl Control {
             weight: Weights::default(),
             primaries: 0,
             on_failover: false,
-        }
+            panic: false,
+            ejection: None,
+            slow_start: Duration::ZERO,
+            comeback: Comeback::default(),
+        };
+        control.take_over(config);
+        control
+    }
+
+    /// What the rules of change are.
+    fn take_over(&mut self, config: &Config) {
+        self.ejection = config.ejection;
+        let grows = config.algorithm != config::Algorithm::ConsistentHashing;
+        self.slow_start = if grows { config.slow_start } else { Duration::ZERO };
     }
 
     /// The present version, for picks.
     pub(crate) fn plan(&mut self, config: &Config) -> Plan {
+        let on_failover = self.algorithm.has_tiers() && self.primaries == 0;
+        let panic = config.panic == PanicPolicy::FailOpen
+            && self.weight.total > 0
+            && !self.is_healthy(config.threshold);
+        if (on_failover, panic) != (self.on_failover, self.panic) {
+            (self.on_failover, self.panic) = (on_failover, panic);
+            self.choose_eligible();
+            self.is_built = false;
+        }
         if !self.is_built {
-            let on_failover = self.algorithm.has_tiers() && self.primaries == 0;
-            if on_failover != self.on_failover {
-                self.on_failover = on_failover;
-                self.choose_eligible();
-            }
             self.algorithm = self.algorithm.rebuilt(&self.pool);
             self.is_built = true;
         }
@@ -94,6 +119,51 @@ impl Control {
             refusal: self.refusal(config),
             pool: self.pool.clone(),
             algorithm: Arc::clone(&self.algorithm),
+            trials: self.trials(),
+            revision: self.comeback.revision(),
+        }
+    }
+
+    /// The peers that get single requests to show that they are well. Where a key names the peer
+    /// they are in rotation instead, and so is everybody in a panic.
+    fn trials(&self) -> Vec<Slot> {
+        if !self.algorithm.has_tiers() || self.panic {
+            return Vec::new();
+        }
+        let is_wanted = |slot: &Slot| {
+            self.pool
+                .member(*slot)
+                .is_some_and(|member| member.weight > 0 && (!member.failover || self.on_failover))
+        };
+        self.comeback.on_trial().into_iter().filter(is_wanted).collect()
+    }
+
+    /// Does what is due by now: trials begin, shares grow.
+    pub(crate) fn advance(&mut self, now: Instant) {
+        for slot in self.comeback.elapse(now) {
+            self.set_trial(slot, true);
+        }
+        for (slot, steps) in self.comeback.shares(self.slow_start, now) {
+            self.set_steps(slot, steps);
+        }
+    }
+
+    fn set_trial(&mut self, slot: Slot, trial: bool) {
+        if let Some(member) = self.pool.member(slot) {
+            member.peer.set_trial(trial);
+            if member.trial != trial {
+                let member = Member { trial, ..member.clone() };
+                self.replace(slot, Some(member));
+            }
+        }
+    }
+
+    fn set_steps(&mut self, slot: Slot, steps: u32) {
+        if let Some(member) = self.pool.member(slot)
+            && member.steps != steps
+        {
+            let member = Member { steps, ..member.clone() };
+            self.replace(slot, Some(member));
         }
     }
 
@@ -104,12 +174,22 @@ impl Control {
             self.choose_eligible();
             self.is_built = false;
         }
+        self.take_over(config);
+        if self.ejection.is_none() {
+            let out: Vec<Slot> = self.comeback.out().collect();
+            for slot in out {
+                self.set_trial(slot, false);
+                self.comeback.pardon(slot);
+            }
+        }
         if !config.checks_on() {
             let slots: Vec<Slot> = self.pool.members().map(|(slot, _)| slot).collect();
             for slot in slots {
                 if let Some(member) = self.pool.member(slot) {
                     member.peer.update(|_| Condition::settled(Health::Healthy));
                     member.peer.set_mark(Mark { since: None, cause: Cause::Initial });
+                    self.set_trial(slot, false);
+                    self.comeback.pardon(slot);
                     self.refresh(slot, true);
                 }
             }
@@ -264,14 +344,20 @@ impl Control {
             identity: peer.identity(),
             peer: Arc::new(peer),
             weight: want.weight,
+            steps: WHOLE,
             failover: spec.failover,
             available: true,
+            trial: false,
         };
+        if !self.slow_start.is_zero() {
+            self.comeback.grow(slot);
+        }
         self.replace(slot, Some(member));
         slot
     }
 
     fn dismiss(&mut self, slot: Slot) {
+        self.comeback.forget(slot);
         self.replace(slot, None);
         self.free.push(slot);
     }
@@ -289,13 +375,57 @@ impl Control {
     ) -> bool {
         let is_ours =
             self.pool.member(peer.slot()).is_some_and(|member| Arc::ptr_eq(&member.peer, peer));
+        let slot = peer.slot();
+        if is_ours && cause == Cause::Manual {
+            // What was said by hand stands until probes or hands say otherwise.
+            self.set_trial(slot, false);
+            self.comeback.pardon(slot);
+        }
         // Read once, since others may report at any moment.
         let available = peer.health().is_available();
-        if !is_ours || available != to.is_available() || !self.refresh(peer.slot(), available) {
+        if !is_ours || available != to.is_available() {
+            return false;
+        }
+        let ejection = self.ejection.filter(|_| matches!(cause, Cause::Report(Source::Passive, _)));
+        if !available && ejection.is_some_and(|rules| !self.may_eject(slot, &rules)) {
+            peer.update(|_| Condition::settled(Health::Healthy));
+            return false;
+        }
+        if !self.refresh(slot, available) {
             return false;
         }
         peer.set_mark(Mark { since: Some(now), cause });
+        match ejection {
+            Some(rules) if !available => self.comeback.eject(slot, &rules, now),
+            _ if !available => self.comeback.pardon(slot),
+            _ => {
+                self.set_trial(slot, false);
+                self.comeback.end(slot, now);
+                if !self.slow_start.is_zero() {
+                    self.comeback.grow_since(slot, now);
+                    self.set_steps(slot, 1);
+                }
+            }
+        }
         true
+    }
+
+    /// Takes a peer that failed its trial out for longer.
+    pub(crate) fn fail_trial(&mut self, peer: &Arc<Peer>, now: Instant) {
+        let slot = peer.slot();
+        let is_ours =
+            self.pool.member(slot).is_some_and(|it| it.trial && Arc::ptr_eq(&it.peer, peer));
+        if let (true, Some(rules)) = (is_ours, self.ejection) {
+            self.set_trial(slot, false);
+            self.comeback.eject(slot, &rules, now);
+        }
+    }
+
+    /// Whether enough would be left without this member.
+    fn may_eject(&self, slot: Slot, rules: &Ejection) -> bool {
+        let weight = |slot| self.pool.member(slot).map_or(0, |member| u64::from(member.weight));
+        let out = self.comeback.out().filter(|other| *other != slot).map(weight).sum();
+        rules.leaves_enough(out, weight(slot), self.weight.total)
     }
 
     /// Takes over whether a member is available; whether that is new.
@@ -336,20 +466,24 @@ impl Control {
 
     fn choose_eligible(&mut self) {
         let rule = self.eligibility();
-        self.pool.choose_eligible(rule);
+        self.pool.choose_eligible(self.panic, rule);
     }
 
     /// Which members may be picked.
     fn eligibility(&self) -> impl Fn(&Member) -> bool + use<> {
         let (has_tiers, on_failover) = (self.algorithm.has_tiers(), self.on_failover);
+        let panic = self.panic;
         move |member| {
-            let tier = !has_tiers || member.failover == on_failover;
-            member.weight > 0 && member.available && tier
+            let in_tier = !has_tiers || member.failover == on_failover;
+            let is_in = in_tier && (member.available || member.trial && !has_tiers);
+            member.weight > 0 && (panic || is_in)
         }
     }
 
     fn refusal(&self, config: &Config) -> Option<NoPeer> {
-        if self.is_healthy(config.threshold) {
+        let on_trial = || self.pool.members().any(|(_, it)| it.trial && it.weight > 0);
+        let may_try = !self.algorithm.has_tiers() && config.ejection.is_some() && on_trial();
+        if self.panic || may_try || self.is_healthy(config.threshold) {
             return None;
         }
         if self.weight.total == 0 {
@@ -450,6 +584,7 @@ impl Control {
                 state: member.peer.health(),
                 since: mark.since,
                 cause: mark.cause,
+                until: self.comeback.until(member.peer.slot()),
                 in_flight: member.peer.in_flight(),
                 latency: member.peer.latency(now),
             }

@@ -6,8 +6,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::config::{ActiveChecks, Algorithm, Config, HashOn, Origin, ProbeHeader, ProbeProtocol};
+use crate::config::{
+    ActiveChecks, Algorithm, Config, HashOn, Origin, PanicPolicy, ProbeHeader, ProbeProtocol,
+};
+use crate::ejection::Ejection;
 use crate::health::{Limits, Rules};
+use crate::retry::Retry;
 use crate::target::TargetSpec;
 
 /// Kong's default weight of a target.
@@ -35,15 +39,23 @@ impl From<&model::Upstream> for Config {
                 Some(model::Algorithm::ConsistentHashing) => Algorithm::ConsistentHashing,
                 Some(model::Algorithm::LeastConnections) => Algorithm::LeastConnections,
                 Some(model::Algorithm::Latency) => Algorithm::Latency,
+                Some(model::Algorithm::StickySessions) => Algorithm::StickySessions,
             },
             hash_on,
             hash_fallback,
             hash_on_cookie_path: text(&upstream.hash_on_cookie_path).unwrap_or_else(root),
-            sticky_cookie: "".into(),
-            sticky_cookie_path: root(),
+            sticky_cookie: text(&upstream.sticky_sessions_cookie).unwrap_or_default(),
+            sticky_cookie_path: text(&upstream.sticky_sessions_cookie_path).unwrap_or_else(root),
             threshold: upstream.healthchecks.threshold.unwrap_or(0.0),
             active: active(&upstream.healthchecks.active),
             passive: passive(&upstream.healthchecks.passive),
+            ejection: upstream.healthchecks.passive.ejection.as_ref().map(ejection),
+            slow_start: seconds(upstream.slow_start),
+            panic: match upstream.panic_policy {
+                None | Some(model::PanicPolicy::FailClosed) => PanicPolicy::FailClosed,
+                Some(model::PanicPolicy::FailOpen) => PanicPolicy::FailOpen,
+            },
+            retry: upstream.retry.as_ref().map(|settings| Arc::new(retry(settings))),
             host_header: text(&upstream.host_header),
             client_certificate: upstream.client_certificate.map(|reference| reference.id),
             use_srv_name: upstream.use_srv_name.unwrap_or(false),
@@ -58,7 +70,7 @@ impl From<&model::Target> for TargetSpec {
             host: target.target.host.to_string().into(),
             port: target.target.port,
             weight: target.weight.unwrap_or(DEFAULT_WEIGHT),
-            failover: false,
+            failover: target.failover.unwrap_or(false),
         }
     }
 }
@@ -145,6 +157,26 @@ fn passive(checks: &model::PassiveCheck) -> Rules {
     }
 }
 
+fn ejection(settings: &model::Ejection) -> Ejection {
+    Ejection {
+        time: seconds(settings.time.or(Some(30.0))),
+        max_time: seconds(settings.max_time.or(Some(300.0))),
+        max_percent: settings.max_percent.unwrap_or(50.0),
+    }
+}
+
+fn retry(settings: &model::Retry) -> Retry {
+    Retry {
+        statuses: settings.http_statuses.iter().flatten().copied().collect(),
+        methods: settings.methods.clone(),
+        timeout: seconds(settings.timeout),
+        backoff: seconds(settings.backoff),
+        backoff_max: seconds(settings.backoff_max.or(Some(1.0))),
+        budget: settings.budget,
+        budget_min: settings.budget_min.unwrap_or(10),
+    }
+}
+
 fn text(text: &Option<String>) -> Option<Arc<str>> {
     text.as_deref().map(Arc::from)
 }
@@ -188,9 +220,14 @@ mod tests {
                 "passive": {
                     "type": "http", "healthy": {"successes": 5, "http_statuses": [201]},
                     "unhealthy": {"http_statuses": [503], "tcp_failures": 6, "timeouts": 7,
-                                  "http_failures": 255}
+                                  "http_failures": 255},
+                    "ejection": {"time": 1.5, "max_time": 60, "max_percent": 34}
                 }
-            }
+            },
+            "sticky_sessions_cookie": "session", "sticky_sessions_cookie_path": "/shop",
+            "slow_start": 2.5, "panic_policy": "fail-open",
+            "retry": {"http_statuses": [502, 503], "methods": ["GET"], "timeout": 0.25,
+                      "backoff": 0.01, "backoff_max": 0.2, "budget": 20, "budget_min": 3}
         }"#;
         let config = Config::from(&model::Upstream::from_body(body).unwrap());
         let limits = |successes, http_failures, tcp_failures, timeouts| Limits {
@@ -207,8 +244,8 @@ mod tests {
             hash_on: HashOn::Header("x-key".into()),
             hash_fallback: HashOn::Cookie("stick".into()),
             hash_on_cookie_path: "/app".into(),
-            sticky_cookie: "".into(),
-            sticky_cookie_path: "/".into(),
+            sticky_cookie: "session".into(),
+            sticky_cookie_path: "/shop".into(),
             threshold: 55.5,
             active: ActiveChecks {
                 protocol: ProbeProtocol::Https,
@@ -234,6 +271,22 @@ mod tests {
                 healthy_statuses: [201].into_iter().collect(),
                 unhealthy_statuses: [503].into_iter().collect(),
             },
+            ejection: Some(Ejection {
+                time: Duration::from_millis(1_500),
+                max_time: Duration::from_secs(60),
+                max_percent: 34.0,
+            }),
+            slow_start: Duration::from_millis(2_500),
+            panic: PanicPolicy::FailOpen,
+            retry: Some(Arc::new(Retry {
+                statuses: [502, 503].into_iter().collect(),
+                methods: Some(vec!["GET".to_owned()]),
+                timeout: Duration::from_millis(250),
+                backoff: Duration::from_millis(10),
+                backoff_max: Duration::from_millis(200),
+                budget: Some(20.0),
+                budget_min: 3,
+            })),
             host_header: Some("inner.test".into()),
             client_certificate: Some(Uuid::from_u128(2)),
             use_srv_name: true,
@@ -253,6 +306,9 @@ mod tests {
         };
         check("a.example:81", "a.example", 81);
         check("10.0.0.1", "10.0.0.1", 8000);
+        let body = r#"{"id":"00000000-0000-0000-0000-000000000001","target":"a:1","failover":true,
+            "upstream":{"id":"00000000-0000-0000-0000-000000000002"}}"#;
+        assert!(TargetSpec::from(&model::Target::from_body(body).unwrap()).failover);
         check("[::1]:1", "[0000:0000:0000:0000:0000:0000:0000:0001]", 1);
     }
 }

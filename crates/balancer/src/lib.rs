@@ -6,8 +6,10 @@
 #![forbid(unsafe_code)]
 
 mod algorithm;
+mod comeback;
 mod config;
 mod control;
+mod ejection;
 mod entity;
 mod error;
 mod health;
@@ -16,11 +18,16 @@ mod pages;
 mod peer;
 mod plan;
 mod pool;
+mod retry;
+mod slow_start;
 mod target;
 mod upstream;
 mod view;
 
-pub use config::{ActiveChecks, Algorithm, Config, HashOn, Origin, ProbeHeader, ProbeProtocol};
+pub use config::{
+    ActiveChecks, Algorithm, Config, HashOn, Origin, PanicPolicy, ProbeHeader, ProbeProtocol,
+};
+pub use ejection::Ejection;
 pub use error::{CannotSet, NoPeer};
 pub use health::{
     Cause, Condition, Health, Limits, Outcome, Report, Rules, Source, StatusSet, Transition, step,
@@ -28,6 +35,7 @@ pub use health::{
 pub use key::{Affinity, Inputs, Key};
 pub use peer::{Lease, Mark, Peer, PeerId};
 pub use plan::Pick;
+pub use retry::Retry;
 pub use target::{Answer, ServiceAddress, TargetChange, TargetSpec};
 pub use upstream::Upstream;
 pub use view::{AddressView, Label, TargetView, View, Weights};

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -27,6 +27,7 @@ pub struct Peer {
     srv_name: Option<Arc<str>>,
     identity: u64,
     condition: AtomicU64,
+    trial: AtomicU8,
     mark: Mutex<Mark>,
     in_flight: AtomicU32,
     latency: Latency,
@@ -40,6 +41,12 @@ pub struct Mark {
     /// What made it so.
     pub cause: Cause,
 }
+
+/// Whether an ejected peer may show that it is well: not at present, with the next request, or one
+/// is under way.
+const NO_TRIAL: u8 = 0;
+const TRIAL_OPEN: u8 = 1;
+const TRIAL_BUSY: u8 = 2;
 
 impl Peer {
     pub(crate) fn new(
@@ -61,6 +68,7 @@ impl Peer {
             srv_name,
             identity,
             condition: AtomicU64::new(Condition::settled(Health::Healthy).pack()),
+            trial: AtomicU8::new(NO_TRIAL),
             mark: Mutex::new(Mark { since: None, cause: Cause::Initial }),
             in_flight: AtomicU32::new(0),
             latency: Latency::new(first_latency_us),
@@ -161,6 +169,37 @@ impl Peer {
         }
     }
 
+    /// Whether the next report decides if it comes back.
+    pub(crate) fn is_on_trial(&self) -> bool {
+        self.trial.load(Ordering::Relaxed) != NO_TRIAL
+    }
+
+    pub(crate) fn set_trial(&self, open: bool) {
+        self.trial.store(if open { TRIAL_OPEN } else { NO_TRIAL }, Ordering::Relaxed);
+    }
+
+    /// Takes the one request that a peer on trial may have; whether it was free.
+    fn begin_trial(&self) -> bool {
+        let taken = self.trial.compare_exchange(
+            TRIAL_OPEN,
+            TRIAL_BUSY,
+            Ordering::Relaxed,
+            Ordering::Relaxed,
+        );
+        taken.is_ok()
+    }
+
+    /// Lets the next request try, if the last one decided nothing.
+    fn end_trial(&self) {
+        // It was decided if this fails.
+        let _ = self.trial.compare_exchange(
+            TRIAL_BUSY,
+            TRIAL_OPEN,
+            Ordering::Relaxed,
+            Ordering::Relaxed,
+        );
+    }
+
     pub(crate) fn set_mark(&self, mark: Mark) {
         *self.mark.lock().unwrap_or_else(PoisonError::into_inner) = mark;
     }
@@ -185,6 +224,7 @@ impl fmt::Debug for Peer {
 pub struct Lease {
     peer: Arc<Peer>,
     counted: bool,
+    is_trial: bool,
 }
 
 impl Lease {
@@ -192,7 +232,17 @@ impl Lease {
         if counted {
             peer.in_flight.fetch_add(1, Ordering::Relaxed);
         }
-        Lease { peer, counted }
+        Lease { peer, counted, is_trial: false }
+    }
+
+    /// The one lease of a peer that is on trial; `None` while somebody holds it.
+    pub(crate) fn trial(peer: &Arc<Peer>, counted: bool) -> Option<Lease> {
+        if !peer.begin_trial() {
+            return None;
+        }
+        let mut lease = Lease::new(Arc::clone(peer), counted);
+        lease.is_trial = true;
+        Some(lease)
     }
 
     /// The peer.
@@ -225,6 +275,9 @@ impl Drop for Lease {
     fn drop(&mut self) {
         if self.counted {
             self.peer.in_flight.fetch_sub(1, Ordering::Relaxed);
+        }
+        if self.is_trial {
+            self.peer.end_trial();
         }
     }
 }

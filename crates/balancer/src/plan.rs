@@ -1,21 +1,22 @@
 //! What a pick reads: one version of the pool with the algorithm over it.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
 use crate::algorithm::{Algorithm, Ask};
 use crate::error::NoPeer;
 use crate::key::Key;
-use crate::peer::{Lease, PeerId};
-use crate::pool::Pool;
+use crate::peer::Lease;
+use crate::pool::{Pool, Slot};
 
 /// One pick.
 #[derive(Clone, Copy, Debug)]
 pub struct Pick<'a> {
     /// What ties the request to a peer.
     pub key: Key,
-    /// The peers that were tried for this request: not picked while another is there.
-    pub tried: &'a [PeerId],
+    /// The addresses that were tried for this request: not picked while another is there.
+    pub tried: &'a [SocketAddr],
     /// The monotonic clock.
     pub now: Instant,
 }
@@ -27,19 +28,79 @@ pub(crate) struct Plan {
     pub(crate) algorithm: Arc<dyn Algorithm>,
     /// Why nothing can be picked.
     pub(crate) refusal: Option<NoPeer>,
+    /// Peers that get one request at a time, to show that they are well.
+    pub(crate) trials: Vec<Slot>,
+    /// When the passing of time alone asks for another plan.
+    pub(crate) revision: Revision,
+}
+
+/// When a plan is out of date though nothing happened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Revision {
+    /// Never.
+    Never,
+    /// From this time on.
+    At(Instant),
+    /// Whatever time it is: something waits to learn it.
+    AtOnce,
+}
+
+impl Revision {
+    /// The earlier of both.
+    pub(crate) fn or(self, other: Revision) -> Revision {
+        match (self, other) {
+            (Revision::Never, other) => other,
+            (this, Revision::Never) => this,
+            (Revision::At(this), Revision::At(other)) => Revision::At(this.min(other)),
+            _ => Revision::AtOnce,
+        }
+    }
+
+    pub(crate) fn is_due(self, now: Instant) -> bool {
+        match self {
+            Revision::Never => false,
+            Revision::At(time) => time <= now,
+            Revision::AtOnce => true,
+        }
+    }
 }
 
 impl Plan {
     pub(crate) fn pick(&self, pick: &Pick<'_>) -> Result<Lease, NoPeer> {
+        if let Some(lease) = self.trial(pick) {
+            return Ok(lease);
+        }
         if let Some(refusal) = &self.refusal {
             return Err(refusal.clone());
         }
-        // When every peer was tried, one of them is tried again.
-        let all_tried = !pick.tried.is_empty() && self.pool.all_tried(pick.tried);
-        let tried = if all_tried { &[] } else { pick.tried };
+        let counts = self.algorithm.counts();
+        let mut tried = pick.tried;
+        if !tried.is_empty() && self.pool.all_tried(tried) {
+            // One that is kept back is better than one that failed; only then one is tried again.
+            if let Some(member) = self.pool.untried(tried) {
+                return Ok(Lease::new(Arc::clone(&member.peer), counts));
+            }
+            tried = &[];
+        }
         let ask = Ask { key: pick.key, tried, now: pick.now };
         let slot = self.algorithm.pick(&self.pool, &ask).ok_or(NoPeer::Unavailable)?;
         let member = self.pool.member(slot).ok_or(NoPeer::Unavailable)?;
-        Ok(Lease::new(Arc::clone(&member.peer), self.algorithm.counts()))
+        Ok(Lease::new(Arc::clone(&member.peer), counts))
+    }
+
+    /// Whether a pick would find an address that was not tried.
+    pub(crate) fn has_other(&self, tried: &[SocketAddr]) -> bool {
+        self.refusal.is_none()
+            && (!self.pool.all_tried(tried) || self.pool.untried(tried).is_some())
+    }
+
+    fn trial(&self, pick: &Pick<'_>) -> Option<Lease> {
+        self.trials.iter().find_map(|slot| {
+            let member = self.pool.member(*slot)?;
+            if pick.tried.contains(&member.peer.address()) {
+                return None;
+            }
+            Lease::trial(&member.peer, self.algorithm.counts())
+        })
     }
 }

@@ -1,9 +1,11 @@
 //! The peers of an upstream as one immutable version of them: what an algorithm picks from.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use crate::pages::Pages;
-use crate::peer::{Peer, PeerId};
+use crate::peer::Peer;
+use crate::slow_start::STEPS;
 
 /// Where a peer sits in its pool. Stays the same while the peer is there; used again afterwards.
 pub(crate) type Slot = u32;
@@ -16,11 +18,25 @@ pub(crate) struct Member {
     pub(crate) identity: u64,
     /// 0 gets nothing (but keeps its sticky sessions).
     pub(crate) weight: u32,
+    /// The tenths of its weight that it has at present (slow start).
+    pub(crate) steps: u32,
     /// Only used when no other peer is available.
     pub(crate) failover: bool,
     /// Whether its health lets it have traffic.
     pub(crate) available: bool,
+    /// Whether it was ejected and may now show that it is well.
+    pub(crate) trial: bool,
 }
+
+impl Member {
+    /// What its share is in proportion to, where no key decides.
+    pub(crate) fn share(&self) -> u32 {
+        self.weight.saturating_mul(self.steps)
+    }
+}
+
+/// A member that has all of its share.
+pub(crate) const WHOLE: u32 = STEPS;
 
 /// One version of the peers.
 #[derive(Clone, Debug, Default)]
@@ -28,6 +44,8 @@ pub(crate) struct Pool {
     members: Pages<Option<Member>>,
     /// The slots to pick from: available, with a weight, of the tier in use; ascending.
     eligible: Vec<Slot>,
+    /// Whether health is not looked at (panic).
+    panic: bool,
 }
 
 impl Pool {
@@ -49,11 +67,22 @@ impl Pool {
         self.eligible.iter().filter_map(|&slot| Some((slot, self.member(slot)?)))
     }
 
-    /// Whether there is nothing to pick that is not among those tried.
-    pub(crate) fn all_tried(&self, tried: &[PeerId]) -> bool {
-        // One tried peer appears once per attempt, so a longer list does not mean more peers.
-        self.eligible.len() <= tried.len()
-            && self.eligible_members().all(|(_, member)| tried.contains(&member.peer.id()))
+    /// Whether a member may have traffic by its health, its weight and tier aside.
+    pub(crate) fn is_usable(&self, member: &Member) -> bool {
+        self.panic || member.available || member.trial
+    }
+
+    /// Whether there is nothing to pick whose address is not among those tried.
+    pub(crate) fn all_tried(&self, tried: &[SocketAddr]) -> bool {
+        self.eligible_members().all(|(_, member)| tried.contains(&member.peer.address()))
+    }
+
+    /// A healthy member that was not tried, whether or not it is kept back.
+    pub(crate) fn untried(&self, tried: &[SocketAddr]) -> Option<&Member> {
+        let mut members = self.members().map(|(_, member)| member);
+        members.find(|member| {
+            member.weight > 0 && member.available && !tried.contains(&member.peer.address())
+        })
     }
 
     pub(crate) fn put(&mut self, slot: Slot, member: Option<Member>) {
@@ -72,7 +101,8 @@ impl Pool {
     }
 
     /// Decides anew which slots may be picked.
-    pub(crate) fn choose_eligible(&mut self, rule: impl Fn(&Member) -> bool) {
+    pub(crate) fn choose_eligible(&mut self, panic: bool, rule: impl Fn(&Member) -> bool) {
+        self.panic = panic;
         let chosen =
             self.members().filter(|(_, member)| rule(member)).map(|(slot, _)| slot).collect();
         self.eligible = chosen;
@@ -97,10 +127,20 @@ pub(crate) mod testing {
         let [_, a, b, c] = slot.to_be_bytes();
         let address = ([10, a, b, c], 80).into();
         let host = format!("10.{a}.{b}.{c}").into();
-        let peer = Peer::new(PeerId(slot.into()), slot, address, host, 80, None, 0.0);
+        let id = crate::peer::PeerId(slot.into());
+        let peer = Peer::new(id, slot, address, host, 80, None, 0.0);
         let identity = peer.identity();
         let peer = Arc::new(peer);
-        pool.put(slot, Some(Member { peer, identity, weight, failover: false, available }));
+        let member = Member {
+            peer,
+            identity,
+            weight,
+            steps: WHOLE,
+            failover: false,
+            available,
+            trial: false,
+        };
+        pool.put(slot, Some(member));
         pool.set_eligible(slot, available && weight > 0);
     }
 

@@ -4,7 +4,7 @@ use std::fmt;
 use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::task::{Poll, Waker};
 use std::time::Instant;
 
@@ -14,10 +14,11 @@ use uuid::Uuid;
 use crate::config::Config;
 use crate::control::Control;
 use crate::error::{CannotSet, NoPeer};
-use crate::health::{Cause, Condition, Health, Outcome, Source, Transition, step};
+use crate::health::{Cause, Condition, Health, Outcome, Report, Source, Transition, step};
 use crate::key::{Affinity, Inputs};
 use crate::peer::{Lease, Peer};
 use crate::plan::{Pick, Plan};
+use crate::retry::{Budget, Retry};
 use crate::target::{Answer, TargetChange, TargetSpec};
 use crate::view::View;
 
@@ -35,6 +36,7 @@ pub struct Upstream {
     plan: ArcSwap<Plan>,
     generation: AtomicU64,
     control: Mutex<Control>,
+    budget: Budget,
     /// Who waits for the first answer to its names.
     waiting: Mutex<Vec<Waker>>,
 }
@@ -52,6 +54,7 @@ impl Upstream {
             config: ArcSwap::from_pointee(config),
             generation: AtomicU64::new(0),
             control: Mutex::new(control),
+            budget: Budget::new(),
             waiting: Mutex::default(),
         })
     }
@@ -168,7 +171,30 @@ impl Upstream {
     /// # Errors
     /// When there is none; see [`NoPeer`].
     pub fn pick(&self, pick: &Pick<'_>) -> Result<Lease, NoPeer> {
+        let plan = self.plan.load();
+        if !plan.revision.is_due(pick.now) {
+            return plan.pick(pick);
+        }
+        drop(plan);
+        self.advance(pick.now);
         self.plan.load().pick(pick)
+    }
+
+    /// Notes that a request begins; how it is tried again, where the upstream says so.
+    pub fn begin(&self, now: Instant) -> Option<Arc<Retry>> {
+        let retry = self.config.load().retry.clone()?;
+        self.budget.request(now);
+        Some(retry)
+    }
+
+    /// Whether the budget has room for a retry, which is counted then.
+    pub fn may_retry(&self, retry: &Retry, now: Instant) -> bool {
+        self.budget.retry(retry, now)
+    }
+
+    /// Whether there is a healthy peer at another address than those that were tried.
+    pub fn has_other(&self, tried: &[SocketAddr]) -> bool {
+        self.plan.load().has_other(tried)
     }
 
     /// Counts what came of an attempt. The transition, when it made the peer available or not.
@@ -188,11 +214,34 @@ impl Upstream {
             Source::Active => &config.active.rules,
         };
         let report = rules.judge(outcome)?;
+        let cause = Cause::Report(source, outcome);
+        if source == Source::Passive && peer.is_on_trial() {
+            return self.judge(peer, report, cause, now);
+        }
         let (before, after) = peer.update(|condition| step(condition, report, &rules.limits));
         if before.health.is_available() == after.health.is_available() {
             return None;
         }
-        self.settle(peer, (before.health, after.health), Cause::Report(source, outcome), now)
+        self.settle(peer, (before.health, after.health), cause, now)
+    }
+
+    /// The end of a peer's trial: one success brings it back, one failure takes it out for longer,
+    /// whatever the limits say.
+    fn judge(
+        &self,
+        peer: &Arc<Peer>,
+        report: Report,
+        cause: Cause,
+        now: Instant,
+    ) -> Option<Transition> {
+        if report == Report::Success {
+            let (before, after) = peer.update(|_| Condition::settled(Health::Healthy));
+            return self.settle(peer, (before.health, after.health), cause, now);
+        }
+        let mut control = self.lock();
+        control.fail_trial(peer, now);
+        self.publish(&mut control);
+        None
     }
 
     /// Sets a target's health by hand, for the one address or for all that it has now, and clears
@@ -242,6 +291,7 @@ impl Upstream {
     /// Everything that an operator may want to see.
     pub fn view(&self, now: Instant) -> View {
         let config = self.config.load_full();
+        self.advance(now);
         self.lock().view(&config, now)
     }
 
@@ -255,11 +305,25 @@ impl Upstream {
         now: Instant,
     ) -> Option<Transition> {
         let mut control = self.lock();
-        if !control.settle_health(peer, to, cause, now) {
-            return None;
+        let is_news = control.settle_health(peer, to, cause, now);
+        if is_news || cause == Cause::Manual {
+            self.publish(&mut control);
         }
-        self.publish(&mut control);
-        Some(Transition { peer: Arc::clone(peer), from, to, cause, since: now })
+        is_news.then(|| Transition { peer: Arc::clone(peer), from, to, cause, since: now })
+    }
+
+    /// Does what time alone asks for.
+    fn advance(&self, now: Instant) {
+        let mut control = match self.control.try_lock() {
+            Ok(control) => control,
+            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+            // Whoever changes it at present is done soon, and the next pick is not far.
+            Err(TryLockError::WouldBlock) => return,
+        };
+        if self.plan.load().revision.is_due(now) {
+            control.advance(now);
+            self.publish(&mut control);
+        }
     }
 
     fn publish(&self, control: &mut Control) {

@@ -91,6 +91,8 @@ pub struct AddressView {
     pub since: Option<Instant>,
     /// What made it so.
     pub cause: Cause,
+    /// When it is tried again, where requests took it out for a time.
+    pub until: Option<Instant>,
     /// Requests in flight, where the algorithm counts them.
     pub in_flight: u32,
     /// Average latency, where the algorithm measures it; zero when unknown.

@@ -28,7 +28,8 @@ impl Algorithm for Latency {
     fn pick(&self, pool: &Pool, ask: &Ask<'_>) -> Option<Slot> {
         self.0.least(pool, ask, |member| {
             let waiting = member.peer.in_flight() as f32 + 1.0;
-            member.peer.latency_us(ask.now).max(UNKNOWN_US) * waiting / member.weight.max(1) as f32
+            let share = member.share().max(1) as f32;
+            member.peer.latency_us(ask.now).max(UNKNOWN_US) * waiting / share
         })
     }
 

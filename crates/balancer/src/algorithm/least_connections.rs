@@ -20,7 +20,7 @@ impl LeastConnections {
 impl Algorithm for LeastConnections {
     fn pick(&self, pool: &Pool, ask: &Ask<'_>) -> Option<Slot> {
         self.0.least(pool, ask, |member| {
-            (member.peer.in_flight() as f32 + 1.0) / member.weight.max(1) as f32
+            (member.peer.in_flight() as f32 + 1.0) / member.share().max(1) as f32
         })
     }
 

@@ -156,7 +156,7 @@ fn settle(pool: &Pool) -> Settled {
                 return Settled { homes, index };
             }
             let rank = mix(member.identity.wrapping_add(part));
-            let available = member.available;
+            let available = pool.is_usable(member);
             homes.push(Home { rank, slot, weight, place: rank as u16, available });
             move_in(&mut homes, &mut index);
         }

@@ -27,7 +27,7 @@ impl Algorithm for Sticky {
     fn pick(&self, pool: &Pool, ask: &Ask<'_>) -> Option<Slot> {
         if let Key::Sticky(Some(identity)) = ask.key
             && let Some(slot) = self.slots.get(&identity)
-            && pool.member(*slot).is_some_and(|member| member.available)
+            && pool.member(*slot).is_some_and(|member| pool.is_usable(member))
             && !ask.has_tried(pool, *slot)
         {
             return Some(*slot);

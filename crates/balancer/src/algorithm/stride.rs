@@ -93,7 +93,7 @@ impl Stride {
 /// The weights of the eligible peers without their common divisor. Their sum fits 32 bits: beyond
 /// (65,536 peers of the highest weight) they lose their low bits, but never become 0.
 pub(super) fn reduced_weights(pool: &Pool) -> Vec<u32> {
-    let weights = || pool.eligible_members().map(|(_, member)| member.weight.max(1));
+    let weights = || pool.eligible_members().map(|(_, member)| member.share().max(1));
     let mut divisor = 0;
     for weight in weights() {
         if divisor == 0 || !weight.is_multiple_of(divisor) {

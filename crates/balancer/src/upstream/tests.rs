@@ -1,5 +1,7 @@
 //! Long because they share one set of helpers and are read as one list of promises.
 
+mod comeback;
+
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -10,7 +12,6 @@ use super::*;
 use crate::config::{Algorithm, HashOn, Origin};
 use crate::health::{Limits, Rules};
 use crate::key::Key;
-use crate::peer::PeerId;
 use crate::target::ServiceAddress;
 use crate::view::{Label, Weights};
 
@@ -53,7 +54,7 @@ fn upstream(config: Config, targets: &[TargetSpec]) -> Arc<Upstream> {
     upstream
 }
 
-fn pick(upstream: &Upstream, tried: &[PeerId]) -> Result<Lease, NoPeer> {
+fn pick(upstream: &Upstream, tried: &[SocketAddr]) -> Result<Lease, NoPeer> {
     upstream.pick(&Pick { key: Key::None, tried, now: Instant::now() })
 }
 
@@ -369,9 +370,9 @@ fn a_retry_goes_elsewhere_while_there_is_another() {
         for attempt in 0..9 {
             let lease = pick(&upstream, &tried).unwrap();
             if attempt < 3 {
-                assert!(!tried.contains(&lease.id()), "{algorithm:?}");
+                assert!(!tried.contains(&lease.address()), "{algorithm:?}");
             }
-            tried.push(lease.id());
+            tried.push(lease.address());
         }
         // With one healthy peer left that was tried, it is tried again.
         fail(&upstream, "10.0.0.1:80");
@@ -388,7 +389,7 @@ fn attempts_beyond_the_peers_go_round() {
         let mut hits: BTreeMap<String, usize> = BTreeMap::new();
         for _ in 0..4 {
             let lease = pick(&upstream, &tried).unwrap();
-            tried.push(lease.id());
+            tried.push(lease.address());
             *hits.entry(lease.address().to_string()).or_default() += 1;
         }
         assert_eq!(hits, counts([("10.0.0.1:80", 2), ("10.0.0.2:80", 2)]));

@@ -4,7 +4,6 @@ use std::time::Instant;
 use proptest::prelude::*;
 
 use super::*;
-use crate::peer::PeerId;
 use crate::pool::testing::{pool_of, put, remove};
 
 /// As many different keys.
@@ -56,6 +55,19 @@ fn shares_follow_the_weights() {
     let mut heavy = vec![10; 2_000];
     heavy.push(60_000);
     check(&heavy);
+}
+
+#[test]
+fn removing_one_of_many_moves_little_more_than_its_share() {
+    for size in [3u32, 10, 61, 100] {
+        let mut pool = pool_of(&vec![100; size as usize]);
+        let before = owners(&pool, 100_000);
+        remove(&mut pool, size / 2);
+        let after = owners(&pool, 100_000);
+        let moved = before.iter().zip(&after).filter(|(before, after)| before != after).count();
+        let limit = 1.1 / f64::from(size);
+        assert!(moved as f64 / 100_000.0 <= limit, "{size}: {moved} of 100,000");
+    }
 }
 
 #[test]
@@ -215,8 +227,9 @@ fn retries_walk_over_all_peers() {
         for _ in 0..size {
             let ask = Ask { key: Key::Hash(77), tried: &tried, now: Instant::now() };
             let slot = hashing.pick(&pool, &ask).unwrap();
-            assert!(!tried.contains(&PeerId(slot.into())));
-            tried.push(PeerId(slot.into()));
+            let address = pool.member(slot).unwrap().peer.address();
+            assert!(!tried.contains(&address));
+            tried.push(address);
         }
         let ask = Ask { key: Key::Hash(77), tried: &tried, now: Instant::now() };
         assert_eq!(hashing.pick(&pool, &ask), None);
