@@ -76,6 +76,17 @@ pub enum Failure {
     /// The target sent no byte of its answer in time.
     #[error("the upstream sent nothing for {} ms (read_timeout)", .0.as_millis())]
     ReadTimeout(Duration),
+    /// The head of the answer was not there when the time of one try was up.
+    #[error("the upstream did not answer within {} ms (retry.timeout)", .limit.as_millis())]
+    TryTimeout {
+        /// The time of one try.
+        limit: Duration,
+        /// Whether the target may have acted on the request.
+        sent: bool,
+    },
+    /// The target answered with a status that the upstream's `retry.http_statuses` leaves for another one.
+    #[error("the upstream answered {0} (retry.http_statuses)")]
+    Declined(u16),
     /// The target refused the request without having looked at it (HTTP/2).
     #[error("the upstream refused the request: {0}")]
     Refused(io::Error),
@@ -149,6 +160,7 @@ impl Failure {
             F::Unresolved(_) | F::Connect(_) | F::WriteTimeout(_) | F::ReadTimeout(_) => {
                 Fault::Upstream
             }
+            F::TryTimeout { .. } | F::Declined(_) => Fault::Upstream,
             F::UpstreamClosed(_)
             | F::Refused(_)
             | F::Response(_)
@@ -162,7 +174,8 @@ impl Failure {
     pub fn retry(&self) -> Retry {
         use Failure as F;
         match self {
-            F::Connect(_) | F::Refused(_) => Retry::Safe,
+            F::Connect(_) | F::Refused(_) | F::TryTimeout { sent: false, .. } => Retry::Safe,
+            F::TryTimeout { sent: true, .. } | F::Declined(_) => Retry::IfIdempotent,
             F::WriteTimeout(_) | F::ReadTimeout(_) | F::UpstreamClosed(_) | F::Response(_) => {
                 Retry::IfIdempotent
             }
@@ -189,6 +202,8 @@ impl Failure {
             F::Connect(ConnectError::Timeout { .. }) | F::WriteTimeout(_) | F::ReadTimeout(_) => {
                 504
             }
+            F::TryTimeout { .. } => 504,
+            F::Declined(status) => *status,
             F::Connect(_) | F::UpstreamClosed(_) | F::Refused(_) | F::Response(_) => 502,
             F::ResponseHeadTooLarge | F::ResponseBody(_) => 502,
         }
@@ -242,6 +257,8 @@ impl Failure {
             F::Connect(ConnectError::Tls { .. }) | F::Secure(_) => "upstream_tls",
             F::WriteTimeout(_) => "upstream_write_timeout",
             F::ReadTimeout(_) => "upstream_read_timeout",
+            F::TryTimeout { .. } => "upstream_try_timeout",
+            F::Declined(_) => "upstream_status",
             F::UpstreamClosed(_) => "upstream_closed",
             F::Refused(_) => "upstream_refused",
             F::Unsendable(_) => "unsendable",

@@ -2,25 +2,25 @@
 
 use std::{
     borrow::Cow,
-    cell::RefCell,
+    cell::{Cell, RefCell},
     net::{IpAddr, SocketAddr},
     sync::Arc,
     time::{Duration, Instant},
 };
 
-use balancer::{Affinity, Inputs, Lease, NoPeer, Outcome, PeerId, Pick, Source};
+use balancer::{Affinity, Inputs, Lease, NoPeer, Outcome, Pick, Source};
 use http1::{Framing, RequestHead, ResponseHead};
 use model::{Protocol, Service};
 use plugin::Identity;
-use smallvec::SmallVec;
 use snapshot::{ServiceEntry, Snapshot};
 use upstream::{ConnectError, Key, Pooled, Secured, connect};
 
 use crate::{
+    again::{Again, TryEnd},
     attempt::{Afterwards, Attempt, Progress},
     attempt_http2::Http2Attempt,
     downstream::{Answer, Body},
-    failure::{Failure, Retry},
+    failure::Failure,
     record::{Record, Try},
     thread::Thread,
     timer::Timer,
@@ -61,43 +61,36 @@ impl Call<'_> {
     ) -> Result<(), Failure> {
         let upstream = &self.service.upstream;
         let affinity = upstream.affinity(self.inputs);
-        let mut tried: SmallVec<[PeerId; 4]> = SmallVec::new();
-        let mut tries = self.service.service.retries.unwrap_or_default();
+        let retries = self.service.service.retries.unwrap_or_default();
+        let mut again = Again::new(upstream, self.request.method(), retries);
         loop {
-            let lease = self.pick(&affinity, &tried).await?;
+            let lease = self.pick(&affinity, again.tried()).await?;
             record.tries.push(Try::new(lease.address(), Instant::now()));
-            let result = self
-                .attempt(&lease, &affinity, head, body, answer, response, record, &mut prepare)
-                .await;
+            let to = Attempted { lease: &lease, affinity: &affinity, again: &again };
+            let result =
+                self.attempt(&to, head, body, answer, response, record, &mut prepare).await;
             self.report(&lease, &result, record);
-            let failure = match result {
-                Ok(()) => return Ok(()),
-                Err((failure, replayable)) => {
-                    let again =
-                        tries > 0 && !answer.has_begun() && replayable && self.may_retry(&failure);
-                    if !again {
-                        return Err(failure);
-                    }
-                    failure
-                }
+            let Err((failure, replayable)) = result else {
+                return Ok(());
+            };
+            let wait = if replayable && !answer.has_begun() {
+                again.next(&failure, lease.address(), || self.thread.chance())
+            } else {
+                None
+            };
+            let Some(wait) = wait else {
+                return Err(failure);
             };
             tracing::debug!(request_id = self.forwarding.request_id, %failure, "trying another target");
             self.thread.counters.retry();
-            tries -= 1;
-            tried.push(lease.id());
+            drop(lease);
+            if !wait.is_zero() {
+                tokio::time::sleep(wait).await;
+            }
         }
     }
 
-    /// Whether the request may be sent once more after this: nothing was sent, or doing it twice is as good as once.
-    fn may_retry(&self, failure: &Failure) -> bool {
-        match failure.retry() {
-            Retry::Safe => true,
-            Retry::IfIdempotent => !matches!(self.request.method(), b"POST" | b"LOCK" | b"PATCH"),
-            Retry::Never => false,
-        }
-    }
-
-    async fn pick(&self, affinity: &Affinity, tried: &[PeerId]) -> Result<Lease, Failure> {
+    async fn pick(&self, affinity: &Affinity, tried: &[SocketAddr]) -> Result<Lease, Failure> {
         let upstream = &self.service.upstream;
         let pick = || upstream.pick(&Pick { key: affinity.key(), tried, now: Instant::now() });
         let mut picked = pick();
@@ -129,8 +122,7 @@ impl Call<'_> {
     )]
     async fn attempt<B: Body, A: Answer>(
         &self,
-        lease: &Lease,
-        affinity: &Affinity,
+        to: &Attempted<'_>,
         head: &mut Vec<u8>,
         body: &mut B,
         answer: &mut A,
@@ -138,21 +130,24 @@ impl Call<'_> {
         record: &mut Record<'_>,
         prepare: &mut impl FnMut(&mut ResponseHead, &Record<'_>, Option<&str>) -> Result<(), Failure>,
     ) -> Result<(), (Failure, bool)> {
+        let Attempted { lease, affinity, again } = *to;
         let host = self.host(lease);
         let secured = self.secured(&host, lease.address()).map_err(|failure| (failure, true))?;
         let key = Key { address: lease.address(), secured };
         let framing = framing(self.request, body);
         head.clear();
-        let to =
+        let destination =
             Destination { target: self.target, host: &host, framing, websocket: self.websocket };
-        upstream_head::write(head, self.request, &to, &self.forwarding);
+        upstream_head::write(head, self.request, &destination, &self.forwarding);
+        let end = again.try_end(Instant::now());
         if is_grpc(&self.service.service) {
-            let prepare = |response: &mut ResponseHead, record: &mut Record<'_>, answered| {
-                record.answered(answered, response.status());
+            let prepare = |response: &mut ResponseHead, record: &mut Record<'_>| {
                 let cookie = self.service.upstream.set_cookie(affinity, lease);
                 prepare(response, record, cookie.as_deref())
             };
-            return self.attempt_http2(&key, head, body, answer, response, record, prepare).await;
+            return self
+                .attempt_http2(to, end, &key, head, body, answer, response, record, prepare)
+                .await;
         }
         let mut fresh = false;
         loop {
@@ -166,7 +161,7 @@ impl Call<'_> {
                 }
                 None => {
                     let stream =
-                        self.connect(&key).await.map_err(|failure| (failure.into(), true))?;
+                        self.connect(&key, end).await.map_err(|failure| (failure, true))?;
                     Pooled { stream, requests: 0 }
                 }
             };
@@ -184,13 +179,17 @@ impl Call<'_> {
             let progress = Progress::default();
             let prepare = |response: &mut ResponseHead| {
                 record.answered(progress.answered.get(), response.status());
+                to.take(response.status(), &progress)?;
                 let cookie = self.service.upstream.set_cookie(affinity, lease);
                 prepare(response, record, cookie.as_deref())
             };
+            let (timer, answered) = (self.timers.1, &progress.answered);
             let result = if self.websocket {
-                attempt.run_upgrade(&progress, body, answer, response, prepare).await
+                let run = attempt.run_upgrade(&progress, body, answer, response, prepare);
+                end.hold(timer, answered, true, run).await
             } else {
-                attempt.run(&progress, body, answer, response, prepare).await
+                let run = attempt.run(&progress, body, answer, response, prepare);
+                end.hold(timer, answered, true, run).await
             };
             record.upstream_received += progress.received.get();
             match result {
@@ -208,7 +207,7 @@ impl Call<'_> {
                         && matches!(failure, Failure::UpstreamClosed(_))
                         && progress.received.get() == 0
                         && replayable
-                        && self.may_retry(&failure);
+                        && again.is_safe_after(&failure);
                     if !stale {
                         return Err((failure, replayable));
                     }
@@ -225,22 +224,21 @@ impl Call<'_> {
     )]
     async fn attempt_http2<B: Body, A: Answer>(
         &self,
+        to: &Attempted<'_>,
+        end: TryEnd,
         key: &Key,
         head: &[u8],
         body: &mut B,
         answer: &mut A,
         response: &mut ResponseHead,
         record: &mut Record<'_>,
-        mut prepare: impl FnMut(
-            &mut ResponseHead,
-            &mut Record<'_>,
-            Option<Instant>,
-        ) -> Result<(), Failure>,
+        mut prepare: impl FnMut(&mut ResponseHead, &mut Record<'_>) -> Result<(), Failure>,
     ) -> Result<(), (Failure, bool)> {
         loop {
             let limit = milliseconds(self.service.service.connect_timeout);
-            let placed = self.thread.http2_pool.place(key, limit).await;
-            let (place, new) = placed.map_err(|failure| (failure.into(), true))?;
+            let place = async { Ok(self.thread.http2_pool.place(key, limit).await?) };
+            let placed = end.hold(self.timers.1, &Cell::default(), false, place).await;
+            let (place, new) = placed.map_err(|failure: Failure| (failure, true))?;
             if new {
                 self.thread.counters.upstream_connect();
             } else {
@@ -255,9 +253,13 @@ impl Call<'_> {
                 timers: self.timers,
             };
             let progress = Progress::default();
-            let prepare =
-                |response: &mut ResponseHead| prepare(response, record, progress.answered.get());
-            let result = attempt.run(&progress, body, answer, response, prepare).await;
+            let prepare = |response: &mut ResponseHead| {
+                record.answered(progress.answered.get(), response.status());
+                to.take(response.status(), &progress)?;
+                prepare(response, record)
+            };
+            let run = attempt.run(&progress, body, answer, response, prepare);
+            let result = end.hold(self.timers.1, &progress.answered, true, run).await;
             record.upstream_received += progress.received.get();
             let Err(failure) = result else {
                 return Ok(());
@@ -272,10 +274,11 @@ impl Call<'_> {
         }
     }
 
-    async fn connect(&self, key: &Key) -> Result<upstream::Stream, ConnectError> {
+    async fn connect(&self, key: &Key, end: TryEnd) -> Result<upstream::Stream, Failure> {
         self.thread.counters.upstream_connect();
         let limit = milliseconds(self.service.service.connect_timeout);
-        connect(key.address, key.secured.as_deref(), limit).await
+        let connect = async { Ok(connect(key.address, key.secured.as_deref(), limit).await?) };
+        end.hold(self.timers.1, &Cell::default(), false, connect).await
     }
 
     /// The Host field for a target: the client's if the route preserves it, the upstream's `host_header`, the
@@ -320,7 +323,9 @@ impl Call<'_> {
                     Failure::Connect(ConnectError::Timeout { .. }) => Outcome::Timeout,
                     Failure::Connect(ConnectError::Tcp { .. }) => Outcome::ConnectFailed,
                     Failure::Connect(ConnectError::Tls { .. }) => Outcome::TlsFailed,
-                    Failure::WriteTimeout(_) | Failure::ReadTimeout(_) => Outcome::Timeout,
+                    Failure::WriteTimeout(_)
+                    | Failure::ReadTimeout(_)
+                    | Failure::TryTimeout { .. } => Outcome::Timeout,
                     Failure::UpstreamClosed(_)
                     | Failure::Refused(_)
                     | Failure::Response(_)
@@ -338,6 +343,24 @@ impl Call<'_> {
         {
             upstream::log_transition(&self.service.upstream.config(), &change);
         }
+    }
+}
+
+/// One try: the target, and what led there.
+struct Attempted<'a> {
+    lease: &'a Lease,
+    affinity: &'a Affinity,
+    again: &'a Again<'a>,
+}
+
+impl Attempted<'_> {
+    /// Refuses an answer that is left for one of another target.
+    fn take(&self, status: u16, progress: &Progress) -> Result<(), Failure> {
+        let replayable = !progress.released.get();
+        if self.again.declines(status, self.lease.address(), replayable) {
+            return Err(Failure::Declined(status));
+        }
+        Ok(())
     }
 }
 

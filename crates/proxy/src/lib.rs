@@ -8,6 +8,7 @@
 #![forbid(unsafe_code)]
 
 mod access_log;
+mod again;
 mod answer;
 mod attempt;
 mod attempt_http2;

@@ -10,7 +10,7 @@ use std::{
 };
 
 use http1::{RequestHead, ResponseHead};
-use rand::{RngCore, SeedableRng, rngs::StdRng};
+use rand::{Rng, RngCore, SeedableRng, rngs::StdRng};
 use rustc_hash::FxHashMap;
 use snapshot::Snapshot;
 use tokio::sync::Notify;
@@ -156,6 +156,11 @@ impl Thread {
             }
             scratches.push(scratch);
         }
+    }
+
+    /// A random number from 0 to 1.
+    pub(crate) fn chance(&self) -> f64 {
+        self.random.borrow_mut().random()
     }
 
     /// A new random UUID (version 4).
