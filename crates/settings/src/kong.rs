@@ -129,7 +129,6 @@ const NOT_YET: &[&str] = &[
     "port_maps",
     "proxy_server",
     "proxy_server_ssl_verify",
-    "proxy_stream_access_log",
     "ssl_cipher_suite",
     "ssl_ciphers",
     "ssl_dhparam",
@@ -140,7 +139,6 @@ const NOT_YET: &[&str] = &[
     "ssl_session_timeout",
     "status_ssl_cert",
     "status_ssl_cert_key",
-    "stream_listen",
 ];
 
 /// Why a setting of Kong has no effect here; `None` when it is none of Kong's.

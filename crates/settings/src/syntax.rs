@@ -154,10 +154,16 @@ pub(crate) const SHARE: Syntax<f64> = Syntax {
     show: |value| Shown::Number(*value),
 };
 
-/// `off` is none, as in Kong's settings of log files.
+/// `off` is none, as in Kong's settings of log files. The name of a format behind the file, as Kong's own defaults
+/// have it, says nothing that is not said elsewhere.
 pub(crate) const FILE_OR_OFF: Syntax<Option<PathBuf>> = Syntax {
     what: "off, or a file",
-    parse: |text| Ok((!matches!(text, "" | "off")).then(|| PathBuf::from(text))),
+    parse: |text| {
+        let format = [" basic", " combined", " kong_log_format"];
+        let path =
+            format.iter().find_map(|name| text.strip_suffix(name)).unwrap_or(text).trim_end();
+        Ok((!matches!(path, "" | "off")).then(|| PathBuf::from(path)))
+    },
     show: |value| match value {
         Some(path) => Shown::Text(path.display().to_string()),
         None => Shown::Text("off".to_owned()),

@@ -23,8 +23,8 @@ use crate::values::{
     ACCESS_LOG_FORMAT, AccessLogFormat, DATABASE, DNS_ORDER, Database, DnsOrder, HOST_PORTS,
     HostPort, LABELS, LISTENERS, LOG_FORMAT, LOG_LEVEL, Listener, LogFormat, LogLevel,
     REAL_IP_HEADER, RESOLVERS, RESPONSE_HEADERS, ROUTE_MATCH_CALCULATION, ROUTER_FLAVOR,
-    RealIpHeader, ResponseHeaders, RouteMatchCalculation, RouterFlavor, Secret, TRUSTED, Trusted,
-    UPSTREAM_HEADERS, VERIFY_CLIENT, VerifyClient,
+    RealIpHeader, ResponseHeaders, RouteMatchCalculation, RouterFlavor, STREAM_LISTENERS, Secret,
+    TRUSTED, Trusted, UPSTREAM_HEADERS, VERIFY_CLIENT, VerifyClient,
 };
 
 const CONTROL: &[Program] = &[Program::ControlPlane];
@@ -51,6 +51,8 @@ settings! {
     "Listeners" {
         /// Where clients connect.
         proxy_listen: Vec<Listener> = LISTENERS, "0.0.0.0:8000 reuseport backlog=16384", DATA;
+        /// Where clients of TCP, TLS (ssl) and UDP (udp) routes connect.
+        stream_listen: Vec<Listener> = STREAM_LISTENERS, "off", DATA;
         /// Where the Admin API listens. Whoever can connect here controls the gateway.
         admin_listen: Vec<Listener> = LISTENERS, "127.0.0.1:8001 reuseport backlog=16384, 127.0.0.1:8444 http2 ssl reuseport backlog=16384", CONTROL;
         /// The certificate of the TLS listeners of the Admin API: a file, PEM text, or PEM in
@@ -142,10 +144,13 @@ settings! {
         ssl_cert_key: Vec<Secret> = SECRETS, "", DATA;
         /// Where requests are logged. Kong has it on, in its prefix; here it is off unless given.
         proxy_access_log: Option<PathBuf> = FILE_OR_OFF, "off", DATA;
-        /// How a line of the access log looks. Weir's own.
+        /// Where sessions of TCP, TLS and UDP routes are logged. Kong has it on; here it is off
+        /// unless given.
+        proxy_stream_access_log: Option<PathBuf> = FILE_OR_OFF, "off", DATA;
+        /// How a line of the access logs looks. Weir's own.
         proxy_access_log_format: AccessLogFormat = ACCESS_LOG_FORMAT, "combined", DATA;
-        /// The share of requests that are logged, those that failed (5xx) apart, which always
-        /// are. Weir's own.
+        /// The share of requests and sessions that are logged, those that failed (5xx) apart,
+        /// which always are. Weir's own.
         proxy_access_log_sampling: f64 = SHARE, "1", DATA;
         /// The content type of errors when the client accepts no other.
         error_default_type: String = TEXT, "text/plain", DATA;

@@ -38,6 +38,8 @@ pub struct Listener {
     pub http2: bool,
     /// Whether connections begin with the PROXY protocol.
     pub proxy_protocol: bool,
+    /// Whether datagrams are received, instead of connections.
+    pub udp: bool,
     /// The operating system's queue of connections that wait to be accepted.
     pub backlog: Option<u32>,
     /// Whether an IPv6 listener refuses IPv4 clients.
@@ -47,9 +49,12 @@ pub struct Listener {
 impl fmt::Display for Listener {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.at)?;
-        for (flag, set) in
-            [("ssl", self.ssl), ("http2", self.http2), ("proxy_protocol", self.proxy_protocol)]
-        {
+        for (flag, set) in [
+            ("ssl", self.ssl),
+            ("http2", self.http2),
+            ("proxy_protocol", self.proxy_protocol),
+            ("udp", self.udp),
+        ] {
             if set {
                 write!(f, " {flag}")?;
             }
@@ -67,8 +72,16 @@ impl fmt::Display for Listener {
 pub(crate) const LISTENERS: Syntax<Vec<Listener>> = Syntax {
     what: "off, or a list of ADDRESS:PORT, each followed by any of ssl, http2, proxy_protocol, reuseport, \
            backlog=NUMBER, ipv6only=on|off",
-    parse: |text| if text == "off" { Ok(Vec::new()) } else { list(text, listener) },
-    show: |value| if value.is_empty() { Shown::Text("off".to_owned()) } else { shown_list(value) },
+    parse: |text| listeners(text, |item| listener(item, For::Http)),
+    show: |value| shown_listeners(value),
+};
+
+/// What may listen for TCP, TLS and UDP.
+pub(crate) const STREAM_LISTENERS: Syntax<Vec<Listener>> = Syntax {
+    what: "off, or a list of ADDRESS:PORT, each followed by any of ssl, udp, proxy_protocol, reuseport, \
+           backlog=NUMBER, ipv6only=on|off",
+    parse: |text| listeners(text, |item| listener(item, For::Streams)),
+    show: |value| shown_listeners(value),
 };
 
 pub(crate) const HOST_PORTS: Syntax<Vec<HostPort>> = Syntax {
@@ -118,8 +131,27 @@ fn is_label(text: &str) -> bool {
         && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'))
 }
 
-fn listener(text: &str) -> Result<Listener, String> {
-    let wrong = || format!("'{text}' is not {}", LISTENERS.what);
+/// What is spoken on a listener.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum For {
+    Http,
+    Streams,
+}
+
+fn listeners(
+    text: &str,
+    one: impl Fn(&str) -> Result<Listener, String>,
+) -> Result<Vec<Listener>, String> {
+    if text == "off" { Ok(Vec::new()) } else { list(text, one) }
+}
+
+fn shown_listeners(value: &[Listener]) -> Shown {
+    if value.is_empty() { Shown::Text("off".to_owned()) } else { shown_list(value) }
+}
+
+fn listener(text: &str, purpose: For) -> Result<Listener, String> {
+    let what = if purpose == For::Http { LISTENERS.what } else { STREAM_LISTENERS.what };
+    let wrong = || format!("'{text}' is not {what}");
     let mut words = text.split_whitespace();
     let at = words.next().and_then(|word| host_port(word, None)).ok_or_else(wrong)?;
     let mut listener = Listener {
@@ -127,6 +159,7 @@ fn listener(text: &str) -> Result<Listener, String> {
         ssl: false,
         http2: false,
         proxy_protocol: false,
+        udp: false,
         backlog: None,
         ipv6only: None,
     };
@@ -134,9 +167,11 @@ fn listener(text: &str) -> Result<Listener, String> {
         match word.split_once('=') {
             None => match word {
                 "ssl" => listener.ssl = true,
-                "http2" => listener.http2 = true,
+                "http2" if purpose == For::Http => listener.http2 = true,
+                "udp" if purpose == For::Streams => listener.udp = true,
                 "proxy_protocol" => listener.proxy_protocol = true,
-                "deferred" | "bind" | "reuseport" => {}
+                "deferred" if purpose == For::Http => {}
+                "bind" | "reuseport" => {}
                 _ => return Err(wrong()),
             },
             Some(("backlog", number)) => {
@@ -147,6 +182,9 @@ fn listener(text: &str) -> Result<Listener, String> {
             Some(("so_keepalive", _)) => {}
             Some(_) => return Err(wrong()),
         }
+    }
+    if listener.udp && (listener.ssl || listener.proxy_protocol) {
+        return Err(format!("'{text}': udp goes with neither ssl nor proxy_protocol"));
     }
     Ok(listener)
 }
