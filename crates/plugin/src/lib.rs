@@ -29,4 +29,4 @@ pub use exchange::{
     Answered, Captures, Client, Exchange, Identity, Notes, Onward, Outcome, Timing, Try,
 };
 pub use node::Node;
-pub use phase::{Access, Phases, Plugin, Verdict};
+pub use phase::{Access, Admission, Phases, Plugin, Verdict};

@@ -14,11 +14,13 @@ use http1::ResponseHead;
 
 use crate::answer::Answer;
 use crate::body::ResponseBody;
-use crate::exchange::{Answered, Exchange, Outcome};
+use crate::exchange::{Answered, Client, Exchange, Outcome};
 
 /// Which phases a plugin takes part in. What nobody takes part in costs a request nothing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Phases {
+    /// [`Plugin::preread`].
+    pub preread: bool,
     /// [`Plugin::rewrite`].
     pub rewrite: bool,
     /// [`Plugin::access`].
@@ -38,6 +40,15 @@ pub enum Verdict {
     Continue,
     /// Answer the client now; the upstream is not asked.
     Answer(Answer),
+}
+
+/// What a plugin decides about a stream session (TCP, TLS, UDP), of which nothing is known but the client.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Admission {
+    /// Go on.
+    Admit,
+    /// Close it; the reason is logged.
+    Refuse(String),
 }
 
 /// A verdict now, or later for a plugin that has to wait (a body to read, a counter elsewhere).
@@ -74,6 +85,13 @@ impl fmt::Debug for Access<'_> {
 /// A panic in a phase answers 500 for its request and is named in log and metric; the instance
 /// goes on.
 pub trait Plugin: Any + fmt::Debug + Send + Sync {
+    /// When a stream session has its route, before a target is chosen (Kong's phase of this name). Only for instances
+    /// whose `protocols` name one of streams.
+    fn preread(&self, client: &Client) -> Admission {
+        let _ = client;
+        Admission::Admit
+    }
+
     /// Before routing; global instances only. May change what is routed by.
     fn rewrite(&self, exchange: &mut Exchange<'_>) -> Verdict {
         let _ = exchange;

@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use balancer::Upstream;
 use model::{
-    CaCertificate, Certificate, Change, Cursor, Key, KeySet, Kind, OAuth2Token, Plugin, Route, Sni,
-    Transaction, Vault,
+    CaCertificate, Certificate, Change, Cursor, Key, KeySet, Kind, OAuth2Token, Plugin, Protocol,
+    Route, Sni, Transaction, Vault,
 };
 use plugin::{Instance, Node, Phases, Registry, Scope};
 use uuid::Uuid;
@@ -33,6 +33,7 @@ pub struct Builder {
     upstreams: Upstreams,
     routing: Routing,
     instances: Instances,
+    stream_instances: Instances,
     rejections: Rejections,
 }
 
@@ -70,6 +71,7 @@ impl Builder {
             upstreams: Upstreams::new(seed),
             routing: Routing::default(),
             instances: Instances::default(),
+            stream_instances: Instances::default(),
             rejections: Rejections::default(),
         }
     }
@@ -131,6 +133,7 @@ impl Builder {
         if let Some(outcome) = self.routing.apply(kind, id, body) {
             if *kind == Route::KIND {
                 self.instances.route_changed(id);
+                self.stream_instances.route_changed(id);
             }
             return outcome;
         }
@@ -160,7 +163,7 @@ impl Builder {
 
     fn apply_plugin(&mut self, id: Uuid, body: Option<&str>) -> Result<(), String> {
         let Some(body) = body else {
-            self.instances.remove(id);
+            self.remove_plugin(id);
             return Ok(());
         };
         let entity = match Plugin::from_body(body) {
@@ -171,9 +174,10 @@ impl Builder {
             }
         };
         if !entity.enabled {
-            self.instances.remove(id);
+            self.remove_plugin(id);
             return Ok(());
         }
+        let traffic = Traffic::of(entity.protocols.iter().copied());
         let scope = Scope {
             route: entity.route.map(|reference| reference.id),
             service: entity.service.map(|reference| reference.id),
@@ -184,20 +188,20 @@ impl Builder {
             .position(&entity.name)
             .and_then(|place| Some((place, self.registry.definitions().get(place)?)));
         let Some((place, definition)) = found else {
-            self.guard(id, Some((entity.name.as_str().into(), scope)));
+            self.guard(id, Some((entity.name.as_str().into(), scope, traffic)));
             return Err(format!("there is no plugin '{}' in this version", entity.name));
         };
-        let previous = self.instances.get(id).and_then(|running| running.plugin.clone());
+        let previous = self.running_plugin(id).and_then(|running| running.plugin.clone());
         let (config, previous, node) = (&entity.config, previous.as_ref(), &self.node);
         match (definition.build)(&Instance { id, scope, config, previous, node }) {
             Ok(plugin) => {
                 let (name, phases) = (entity.name.into(), definition.phases);
                 let running = Running { id, name, scope, phases, plugin: Some(plugin) };
-                self.instances.put(place, running);
+                self.put_plugin(place, running, traffic);
                 Ok(())
             }
             Err(error) => {
-                self.guard(id, Some((entity.name.into(), scope)));
+                self.guard(id, Some((entity.name.into(), scope, traffic)));
                 Err(error.to_string())
             }
         }
@@ -205,12 +209,31 @@ impl Builder {
 
     /// An instance that cannot run is never passed over: without a last good version, what it is
     /// for is answered with an error.
-    fn guard(&mut self, id: Uuid, guarded: Option<(Arc<str>, Scope)>) {
-        let last_good = self.instances.get(id).is_some_and(|running| running.plugin.is_some());
-        let Some((name, scope)) = guarded.filter(|_| !last_good) else { return };
+    fn guard(&mut self, id: Uuid, guarded: Option<(Arc<str>, Scope, Traffic)>) {
+        let last_good = self.running_plugin(id).is_some_and(|running| running.plugin.is_some());
+        let Some((name, scope, traffic)) = guarded.filter(|_| !last_good) else { return };
         let place = self.registry.position(&name).unwrap_or_default();
-        let phases = Phases { access: true, ..Phases::default() };
-        self.instances.put(place, Running { id, name, scope, phases, plugin: None });
+        let phases = Phases { preread: true, access: true, ..Phases::default() };
+        self.put_plugin(place, Running { id, name, scope, phases, plugin: None }, traffic);
+    }
+
+    fn running_plugin(&self, id: Uuid) -> Option<&Arc<Running>> {
+        self.instances.get(id).or_else(|| self.stream_instances.get(id))
+    }
+
+    fn put_plugin(&mut self, place: usize, running: Running, traffic: Traffic) {
+        self.remove_plugin(running.id);
+        if traffic.streams {
+            self.stream_instances.put(place, running.clone());
+        }
+        if traffic.requests {
+            self.instances.put(place, running);
+        }
+    }
+
+    fn remove_plugin(&mut self, id: Uuid) {
+        self.instances.remove(id);
+        self.stream_instances.remove(id);
     }
 
     fn apply_certificate(&mut self, id: Uuid, body: Option<&str>) -> Result<(), String> {
@@ -247,6 +270,7 @@ impl Builder {
             &mut self.rejections,
         );
         self.instances.refresh(&mut self.next.plugins, &self.routing);
+        self.stream_instances.refresh(&mut self.next.stream_plugins, &self.routing);
         self.next.at = at;
         Applied {
             snapshot: Arc::new(self.next.clone()),
@@ -256,9 +280,27 @@ impl Builder {
     }
 }
 
+/// What a plugin is for, by its `protocols`.
+#[derive(Clone, Copy)]
+struct Traffic {
+    requests: bool,
+    streams: bool,
+}
+
+impl Traffic {
+    fn of(protocols: impl IntoIterator<Item = Protocol>) -> Traffic {
+        use Protocol::{Tcp, Tls, TlsPassthrough, Udp};
+        let (streams, requests): (Vec<_>, Vec<_>) =
+            protocols.into_iter().partition(|one| matches!(one, Tcp | Tls | TlsPassthrough | Udp));
+        // Without any it is for requests, which is every plugin's default.
+        let streams = !streams.is_empty();
+        Traffic { requests: !streams || !requests.is_empty(), streams }
+    }
+}
+
 /// What a plugin is for whose body cannot be read as a whole: its name and scope, unless it is
 /// switched off or not even those can be read.
-fn guarded_by(body: &str) -> Option<(Arc<str>, Scope)> {
+fn guarded_by(body: &str) -> Option<(Arc<str>, Scope, Traffic)> {
     let body: serde_json::Value = serde_json::from_str(body).ok()?;
     if body.get("enabled") == Some(&serde_json::Value::Bool(false)) {
         return None;
@@ -272,7 +314,10 @@ fn guarded_by(body: &str) -> Option<(Arc<str>, Scope)> {
         service: reference("service"),
         consumer: reference("consumer"),
     };
-    Some((body.get("name")?.as_str()?.into(), scope))
+    let protocols = body.get("protocols").and_then(|list| list.as_array());
+    let protocols = protocols.into_iter().flatten();
+    let protocols = protocols.filter_map(|name| serde_json::from_value(name.clone()).ok());
+    Some((body.get("name")?.as_str()?.into(), scope, Traffic::of(protocols)))
 }
 
 /// Kinds that this version knows and that no request looks at.

@@ -20,8 +20,10 @@ pub struct Snapshot {
     pub at: Cursor,
     /// The routes of services that are switched on, and routes without a service.
     pub routes: Table<Arc<RouteEntry>>,
-    /// Which plugins run for what.
+    /// Which plugins run for which requests.
     pub plugins: Chains,
+    /// Which plugins run for which stream sessions.
+    pub stream_plugins: Chains,
     /// Consumers, their credentials and groups.
     pub directory: Directory,
     pub(crate) certificates: Certificates,
@@ -35,6 +37,7 @@ impl Snapshot {
             at: Cursor { epoch: Uuid::nil(), revision: 0 },
             routes: Table::new(rules),
             plugins: Chains::default(),
+            stream_plugins: Chains::default(),
             directory: Directory::default(),
             certificates: Certificates::default(),
             authorities: ById::default(),

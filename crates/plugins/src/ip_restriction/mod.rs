@@ -7,7 +7,10 @@ use std::sync::Arc;
 
 use ipnet::IpNet;
 use model::PluginProtocols;
-use plugin::{Access, Answer, BuildError, Definition, Exchange, Instance, Listing, Phases, Plugin};
+use plugin::{
+    Access, Admission, Answer, BuildError, Client, Definition, Exchange, Instance, Listing, Phases,
+    Plugin,
+};
 use schema::Field;
 
 use crate::settings;
@@ -27,7 +30,7 @@ pub(crate) fn definition() -> Definition {
             .field("protocols", PluginProtocols::Any.field().default(PROTOCOLS.to_vec()))
             .rule(schema::Check::AtLeastOneOf(vec!["config.allow", "config.deny"])),
         },
-        phases: Phases { access: true, ..Phases::default() },
+        phases: Phases { preread: true, access: true, ..Phases::default() },
         build,
     }
 }
@@ -63,17 +66,28 @@ struct IpRestriction {
 }
 
 impl Plugin for IpRestriction {
-    fn access<'a>(&'a self, exchange: &'a mut Exchange<'_>) -> Access<'a> {
-        let address = exchange.client.address;
-        if self.admits(address) {
-            return Access::CONTINUE;
+    fn preread(&self, client: &Client) -> Admission {
+        match self.refusal(client.address) {
+            None => Admission::Admit,
+            Some(message) => Admission::Refuse(message),
         }
-        let usual = || format!("IP address not allowed: {address}");
-        Answer::error(self.status, self.message.clone().unwrap_or_else(usual)).into()
+    }
+
+    fn access<'a>(&'a self, exchange: &'a mut Exchange<'_>) -> Access<'a> {
+        match self.refusal(exchange.client.address) {
+            None => Access::CONTINUE,
+            Some(message) => Answer::error(self.status, message).into(),
+        }
     }
 }
 
 impl IpRestriction {
+    /// What a client at this address is told, if it is not admitted.
+    fn refusal(&self, address: IpAddr) -> Option<String> {
+        let usual = || format!("IP address not allowed: {address}");
+        (!self.admits(address)).then(|| self.message.clone().unwrap_or_else(usual))
+    }
+
     /// `deny` is asked first.
     fn admits(&self, address: IpAddr) -> bool {
         let among = |networks: &[IpNet]| networks.iter().any(|network| network.contains(&address));
