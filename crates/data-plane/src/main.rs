@@ -30,6 +30,7 @@ fn run() -> Result<()> {
         tracing::info!(
             version = build_info::VERSION,
             proxy = ?running.proxy,
+            streams = ?running.streams,
             status = ?running.status,
             "the data plane runs"
         );

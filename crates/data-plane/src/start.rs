@@ -33,6 +33,8 @@ const NO_CONFIGURATION: &str = "no configuration available (configuration hash i
 pub struct Running {
     /// Where clients connect.
     pub proxy: Vec<SocketAddr>,
+    /// Where clients of TCP, TLS and UDP routes connect.
+    pub streams: Vec<SocketAddr>,
     /// Where the status listener is.
     pub status: Vec<SocketAddr>,
     /// What can be seen and set while it runs.
@@ -105,7 +107,7 @@ pub fn start(
         seed: random.next_u64(),
     };
     let live = Live::new(Keeper::start(keeper, process.clock.clone(), &process.tasks));
-    let proxy = bound.addresses();
+    let (proxy, streams) = (bound.addresses(), bound.stream_addresses());
     let threads = bound.run(&cell, process.tasks.shutdown())?;
     threads.register(&process.metrics);
     process.on_reopen_signal(threads.reopen_logs())?;
@@ -126,7 +128,7 @@ pub fn start(
     let serve = Serve::new(builder, cell, live);
     process.tasks.spawn("subscription", async move { client.run(serve, &shutdown).await });
     let status = serve_status(process, status, synced, &view)?;
-    Ok(Running { proxy, status, view })
+    Ok(Running { proxy, streams, status, view })
 }
 
 fn subscription(

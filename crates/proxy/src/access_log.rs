@@ -1,4 +1,4 @@
-//! The access log: a line for each request, written by a thread of its own.
+//! Access logs: a line for each request or stream session, written by a thread of its own.
 //!
 //! A traffic thread appends lines to a buffer of its own and hands it over when it is full or a moment has passed.
 //! If the disk cannot follow, lines are lost and counted; requests never wait for it.
@@ -21,8 +21,6 @@ use http1::write_decimal;
 use rand::{Rng, RngCore};
 use settings::AccessLogFormat;
 
-use crate::log_line::Line;
-
 /// Where the access log goes and what it looks like.
 #[derive(Debug, Clone, PartialEq)]
 pub struct AccessLog {
@@ -43,9 +41,25 @@ pub(crate) const FLUSH: Duration = Duration::from_millis(200);
 /// How long the writer waits before it looks whether it should open the file again.
 const IDLE: Duration = Duration::from_millis(500);
 
+/// What there is once for requests and once for stream sessions, each if it is logged.
+#[derive(Debug)]
+pub(crate) struct Both<T> {
+    pub(crate) requests: Option<T>,
+    pub(crate) sessions: Option<T>,
+}
+
+impl<T> Both<T> {
+    /// Those that there are.
+    pub(crate) fn all(&self) -> impl Iterator<Item = &T> {
+        self.requests.iter().chain(&self.sessions)
+    }
+}
+
 /// The writer: one thread for all traffic threads.
 #[derive(Debug)]
 pub(crate) struct Writer {
+    format: AccessLogFormat,
+    sampling: f64,
     sender: SyncSender<Vec<u8>>,
     reopen: Arc<AtomicBool>,
     thread: JoinHandle<()>,
@@ -64,15 +78,15 @@ impl Writer {
         let thread = std::thread::Builder::new()
             .name("access-log".to_owned())
             .spawn(move || write(&receiver, file, &path, &asked))?;
-        Ok(Writer { sender, reopen, thread })
+        Ok(Writer { format: log.format, sampling: log.sampling, sender, reopen, thread })
     }
 
     /// A way to the writer for one traffic thread.
-    pub(crate) fn sink(&self, log: &AccessLog) -> Sink {
+    pub(crate) fn sink(&self) -> Sink {
         Sink {
             sender: self.sender.clone(),
-            format: log.format,
-            sampling: log.sampling,
+            format: self.format,
+            sampling: self.sampling,
             buffer: RefCell::default(),
         }
     }
@@ -143,14 +157,11 @@ impl Sink {
         status >= 500 || self.sampling >= 1.0 || random.random::<f64>() < self.sampling
     }
 
-    /// Adds a line. Returns how many lines were lost.
-    pub(crate) fn log(&self, line: &Line<'_>) -> u64 {
+    /// Adds a line, which `write` appends in the format of this log. Returns how many lines were lost.
+    pub(crate) fn log(&self, write: impl FnOnce(AccessLogFormat, &mut Vec<u8>)) -> u64 {
         let full = {
             let mut lines = self.buffer.borrow_mut();
-            match self.format {
-                AccessLogFormat::Combined => line.write_combined(&mut lines.text),
-                AccessLogFormat::Json => line.write_json(&mut lines.text),
-            }
+            write(self.format, &mut lines.text);
             lines.number += 1;
             lines.text.len() >= FULL
         };
@@ -195,6 +206,10 @@ mod tests {
     use super::{AccessLog, AccessLogFormat, Writer};
     use crate::log_line::tests::LINE;
 
+    fn line(format: AccessLogFormat, out: &mut Vec<u8>) {
+        LINE.write(format, out);
+    }
+
     #[test]
     fn lines_arrive_and_the_file_can_be_moved_away() {
         let folder = tempfile::tempdir().unwrap();
@@ -202,8 +217,8 @@ mod tests {
         let log =
             AccessLog { path: path.clone(), format: AccessLogFormat::Combined, sampling: 1.0 };
         let writer = Writer::start(&log).unwrap();
-        let sink = writer.sink(&log);
-        assert_eq!(sink.log(&LINE), 0);
+        let sink = writer.sink();
+        assert_eq!(sink.log(line), 0);
         sink.flush();
         while fs::read_to_string(&path).unwrap().lines().count() < 1 {
             std::thread::sleep(Duration::from_millis(5));
@@ -211,8 +226,8 @@ mod tests {
         let moved = folder.path().join("access.log.1");
         fs::rename(&path, &moved).unwrap();
         writer.reopener().store(true, std::sync::atomic::Ordering::Relaxed);
-        sink.log(&LINE);
-        sink.log(&LINE);
+        sink.log(line);
+        sink.log(line);
         sink.flush();
         drop(sink);
         writer.finish();
@@ -229,7 +244,7 @@ mod tests {
             sampling: 0.25,
         };
         let writer = Writer::start(&log).unwrap();
-        let sink = writer.sink(&log);
+        let sink = writer.sink();
         let mut random = StdRng::seed_from_u64(1);
         let taken = (0..4000).filter(|_| sink.takes(200, &mut random)).count();
         assert!((800..1200).contains(&taken), "{taken}");

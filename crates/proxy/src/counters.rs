@@ -25,6 +25,12 @@ pub(crate) struct Counters {
     upstream_reuses: AtomicU64,
     retries: AtomicU64,
     log_lines_lost: AtomicU64,
+    stream_accepted: AtomicU64,
+    stream_closed: AtomicU64,
+    stream_failed: AtomicU64,
+    stream_bytes_in: AtomicU64,
+    stream_bytes_out: AtomicU64,
+    datagrams_lost: AtomicU64,
     /// Requests in which a plugin failed, by its name.
     plugin_failures: Mutex<BTreeMap<Arc<str>, u64>>,
 }
@@ -41,6 +47,29 @@ impl Counters {
 
     pub(crate) fn closed(&self) {
         add(&self.closed, 1);
+    }
+
+    /// A stream session that began.
+    pub(crate) fn stream_accepted(&self) {
+        add(&self.stream_accepted, 1);
+    }
+
+    pub(crate) fn stream_closed(&self) {
+        add(&self.stream_closed, 1);
+    }
+
+    /// A stream session that ended, with nginx' status for it and the bytes from and to its client.
+    pub(crate) fn stream_session(&self, status: u16, bytes_in: u64, bytes_out: u64) {
+        if status != 200 {
+            add(&self.stream_failed, 1);
+        }
+        add(&self.stream_bytes_in, bytes_in);
+        add(&self.stream_bytes_out, bytes_out);
+    }
+
+    /// A datagram that was dropped: there was no room for it, or for its session.
+    pub(crate) fn datagram_lost(&self) {
+        add(&self.datagrams_lost, 1);
     }
 
     /// A connection that could not be accepted.
@@ -135,6 +164,16 @@ pub(crate) fn render(threads: &[Arc<Counters>], text: &mut Text) {
     ] {
         text.whole("kong_nginx_connections_total", &[node, ("state", state)], number);
     }
+    let (sessions, ended) = (sum(|c| &c.stream_accepted), sum(|c| &c.stream_closed));
+    let node = ("subsystem", "stream");
+    for (state, number) in [
+        ("accepted", sessions),
+        ("active", sessions.saturating_sub(ended)),
+        ("handled", sessions),
+        ("total", sessions),
+    ] {
+        text.whole("kong_nginx_connections_total", &[node, ("state", state)], number);
+    }
     let counters = [
         ("kong_nginx_requests_total", "Total number of requests", requests),
         ("weir_accept_errors_total", "Connections that could not be accepted", sum(|c| &c.refused)),
@@ -150,6 +189,26 @@ pub(crate) fn render(threads: &[Arc<Counters>], text: &mut Text) {
             sum(|c| &c.upstream_reuses),
         ),
         ("weir_retries_total", "Attempts beyond the first", sum(|c| &c.retries)),
+        (
+            "weir_stream_failures_total",
+            "Stream sessions that were refused or reached no target",
+            sum(|c| &c.stream_failed),
+        ),
+        (
+            "weir_stream_received_bytes_total",
+            "Bytes received from the clients of streams",
+            sum(|c| &c.stream_bytes_in),
+        ),
+        (
+            "weir_stream_sent_bytes_total",
+            "Bytes sent to the clients of streams",
+            sum(|c| &c.stream_bytes_out),
+        ),
+        (
+            "weir_stream_datagrams_lost_total",
+            "Datagrams dropped for want of room",
+            sum(|c| &c.datagrams_lost),
+        ),
         (
             "weir_access_log_lost_total",
             "Access log lines lost because the disk was too slow",

@@ -34,6 +34,20 @@ pub enum Failure {
     /// The request's body is larger than a plugin allows.
     #[error("the request body is larger than the {0} bytes that a plugin allows")]
     BodyOverLimit(u64),
+    /// A connection that must begin with TLS does not, or its handshake failed.
+    #[error("no TLS handshake with the client: {0}")]
+    Hello(String),
+    /// A stream's route asks for TLS, and the listener has none.
+    #[error("the route takes TLS only, and the listener has no ssl flag")]
+    Unsecured,
+    /// A plugin refused the stream session.
+    #[error("plugin {name} refused it: {why}")]
+    Refusal {
+        /// The plugin's name.
+        name: Arc<str>,
+        /// In its words.
+        why: String,
+    },
     /// The client closed its connection.
     #[error("the client closed the connection")]
     ClientGone,
@@ -152,6 +166,7 @@ impl Failure {
             | F::ClientTimeout(_)
             | F::ClientBody(_) => Fault::Client,
             F::BodyTooLarge(_) | F::BodyOverLimit(_) | F::ClientGone | F::NoRoute => Fault::Client,
+            F::Hello(_) | F::Unsecured | F::Refusal { .. } => Fault::Client,
             F::NoService
             | F::Plugin { .. }
             | F::NoPeer { .. }
@@ -192,6 +207,8 @@ impl Failure {
             F::Head(HeadError::Framing(FramingError::UnknownEncoding)) => 501,
             F::Scan(ScanError::StartLineTooLong) => 414,
             F::Head(_) | F::Scan(_) | F::Path(_) | F::ClientBody(_) => 400,
+            F::Hello(_) | F::Unsecured => 400,
+            F::Refusal { .. } => 403,
             F::Method => 405,
             F::ClientTimeout(_) => 408,
             F::BodyTooLarge(_) | F::BodyOverLimit(_) => 413,
@@ -243,6 +260,8 @@ impl Failure {
         use Failure as F;
         match self {
             F::Head(_) | F::Scan(_) | F::Path(_) | F::Method => "bad_request",
+            F::Hello(_) | F::Unsecured => "client_tls",
+            F::Refusal { .. } => "refused",
             F::ClientTimeout(_) => "client_timeout",
             F::ClientBody(_) => "bad_request_body",
             F::BodyTooLarge(_) | F::BodyOverLimit(_) => "request_too_large",

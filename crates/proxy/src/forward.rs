@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use balancer::{Affinity, Inputs, Lease, NoPeer, Outcome, Pick, Source};
+use balancer::{Affinity, Inputs, Lease, Outcome};
 use http1::{Framing, RequestHead, ResponseHead};
 use model::{Protocol, Service};
 use plugin::Identity;
@@ -21,6 +21,7 @@ use crate::{
     attempt_http2::Http2Attempt,
     downstream::{Answer, Body},
     failure::Failure,
+    peers,
     record::{Record, Try},
     thread::Thread,
     timer::Timer,
@@ -44,9 +45,6 @@ pub(crate) struct Call<'a> {
     pub(crate) timers: (&'a Timer, &'a Timer),
 }
 
-/// The time that a name may take that was never resolved before.
-const RESOLVE_LIMIT: Duration = Duration::from_secs(5);
-
 impl Call<'_> {
     /// Sends the request to a target, to another one if that fails and may be done, and the answer to the client.
     /// `prepare` makes of the upstream's head what the client gets, being told what was tried and a cookie to set.
@@ -64,7 +62,7 @@ impl Call<'_> {
         let retries = self.service.service.retries.unwrap_or_default();
         let mut again = Again::new(upstream, self.request.method(), retries);
         loop {
-            let lease = self.pick(&affinity, again.tried()).await?;
+            let lease = peers::pick(self.service, &affinity, again.tried()).await?;
             record.tries.push(Try::new(lease.address(), Instant::now()));
             let to = Attempted { lease: &lease, affinity: &affinity, again: &again };
             let result =
@@ -88,28 +86,6 @@ impl Call<'_> {
                 tokio::time::sleep(wait).await;
             }
         }
-    }
-
-    async fn pick(&self, affinity: &Affinity, tried: &[SocketAddr]) -> Result<Lease, Failure> {
-        let upstream = &self.service.upstream;
-        let pick = || upstream.pick(&Pick { key: affinity.key(), tried, now: Instant::now() });
-        let mut picked = pick();
-        if matches!(picked, Err(NoPeer::Unresolved)) {
-            // Only the first request for a name comes here; all others find what was resolved.
-            // Whether the limit has passed shows in the pick.
-            let _ = tokio::time::timeout(RESOLVE_LIMIT, upstream.resolved()).await;
-            picked = pick();
-        }
-        picked.map_err(|why| match why {
-            NoPeer::Unavailable => Failure::NoPeer {
-                upstream: self.service.service.host.clone(),
-                retry: !tried.is_empty(),
-            },
-            NoPeer::Unresolved => {
-                Failure::Unresolved(format!("no answer within {} s", RESOLVE_LIMIT.as_secs()))
-            }
-            NoPeer::NameResolution(why) => Failure::Unresolved(why.to_string()),
-        })
     }
 
     /// One attempt at one target. A pooled connection that turns out to be closed does not count as one: its target
@@ -338,11 +314,7 @@ impl Call<'_> {
         };
         let took = last.answered.unwrap_or(now).saturating_duration_since(last.begun);
         lease.observe(took, last.status.is_none(), now);
-        if let Some(change) =
-            self.service.upstream.report(lease.peer(), outcome, Source::Passive, now)
-        {
-            upstream::log_transition(&self.service.upstream.config(), &change);
-        }
+        peers::report(self.service, lease, outcome, now);
     }
 }
 
@@ -378,7 +350,7 @@ pub(crate) fn is_grpc(service: &Service) -> bool {
     matches!(service.protocol, Protocol::Grpc | Protocol::Grpcs)
 }
 
-fn milliseconds(setting: Option<u32>) -> Duration {
+pub(crate) fn milliseconds(setting: Option<u32>) -> Duration {
     Duration::from_millis(u64::from(setting.unwrap_or(60_000)))
 }
 

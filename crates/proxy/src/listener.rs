@@ -3,29 +3,33 @@
 
 use std::{
     io,
-    net::{SocketAddr, TcpListener, ToSocketAddrs},
+    net::{SocketAddr, TcpListener, ToSocketAddrs, UdpSocket},
     time::Duration,
 };
 
 use lifecycle::Backoff;
 use rand::{SeedableRng, rngs::StdRng};
 use settings::Listener;
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Socket, Type};
 
 /// Why the proxy does not listen.
 #[derive(Debug, thiserror::Error)]
 pub enum BindError {
     /// The name of the address does not resolve.
-    #[error("proxy_listen: '{host}' does not resolve: {error}; give an IP address of this machine")]
+    #[error("{setting}: '{host}' does not resolve: {error}; give an IP address of this machine")]
     Name {
+        /// The setting that has it.
+        setting: &'static str,
         /// The name.
         host: String,
         /// What the resolver says.
         error: io::Error,
     },
     /// The operating system refuses the address.
-    #[error("proxy_listen: cannot listen on {address}: {error}{}", hint(error))]
+    #[error("{setting}: cannot listen on {address}: {error}{}", hint(error))]
     Address {
+        /// The setting that has it.
+        setting: &'static str,
         /// The address.
         address: SocketAddr,
         /// What the operating system says.
@@ -48,59 +52,95 @@ fn hint(error: &io::Error) -> &'static str {
 
 /// One listener of the configuration, with a socket for each traffic thread.
 #[derive(Debug)]
-pub(crate) struct Bound {
+pub(crate) struct Bound<S> {
     pub(crate) listener: Listener,
     pub(crate) address: SocketAddr,
-    pub(crate) sockets: Vec<TcpListener>,
+    pub(crate) sockets: Vec<S>,
 }
 
 /// Connections that wait to be accepted where the setting says nothing: Linux' own default bound.
 const BACKLOG: u32 = 4096;
 
-/// Opens the sockets of one listener, `threads` of them on the same address. Port 0 becomes a free port.
-pub(crate) fn bind(listener: &Listener, threads: usize) -> Result<Bound, BindError> {
+/// Opens the sockets of one listener of a setting, `threads` of them on the same address. Port 0 becomes a free port.
+pub(crate) fn bind(
+    setting: &'static str,
+    listener: &Listener,
+    threads: usize,
+) -> Result<Bound<TcpListener>, BindError> {
+    let open = |address| {
+        let socket = open(address, listener, Type::STREAM)?;
+        let backlog = listener.backlog.unwrap_or(BACKLOG);
+        socket.listen(i32::try_from(backlog).unwrap_or(i32::MAX))?;
+        let socket = TcpListener::from(socket);
+        Ok((socket.local_addr()?, socket))
+    };
+    bind_all(setting, listener, threads, Type::STREAM, open)
+}
+
+/// As [`bind`], for datagrams. The operating system gives all datagrams of a client to the same socket.
+pub(crate) fn bind_udp(
+    setting: &'static str,
+    listener: &Listener,
+    threads: usize,
+) -> Result<Bound<UdpSocket>, BindError> {
+    let open = |address| {
+        let socket = UdpSocket::from(open(address, listener, Type::DGRAM)?);
+        Ok((socket.local_addr()?, socket))
+    };
+    bind_all(setting, listener, threads, Type::DGRAM, open)
+}
+
+fn bind_all<S>(
+    setting: &'static str,
+    listener: &Listener,
+    threads: usize,
+    kind: Type,
+    open: impl Fn(SocketAddr) -> io::Result<(SocketAddr, S)>,
+) -> Result<Bound<S>, BindError> {
     let at = &listener.at;
-    let unresolved = |error| BindError::Name { host: at.host.clone(), error };
+    let unresolved = |error| BindError::Name { setting, host: at.host.clone(), error };
     let mut addresses = (at.host.as_str(), at.port).to_socket_addrs().map_err(unresolved)?;
     let address = addresses.next().ok_or_else(|| unresolved(io::ErrorKind::NotFound.into()))?;
-    if address.port() != 0 && is_taken(address) {
-        return Err(BindError::Address { address, error: io::ErrorKind::AddrInUse.into() });
+    let failed = |error| BindError::Address { setting, address, error };
+    if address.port() != 0 && is_taken(address, kind) {
+        return Err(failed(io::ErrorKind::AddrInUse.into()));
     }
-    let failed = |error| BindError::Address { address, error };
-    let first = open(address, listener).map_err(failed)?;
-    let address = first.local_addr().map_err(failed)?;
+    let (address, first) = open(address).map_err(failed)?;
     let mut sockets = vec![first];
     for _ in 1..threads {
-        sockets.push(open(address, listener).map_err(failed)?);
+        let (_, socket) = open(address).map_err(failed)?;
+        sockets.push(socket);
     }
     Ok(Bound { listener: listener.clone(), address, sockets })
 }
 
 /// Whether somebody listens there. SO_REUSEPORT would let two gateways of one user share a port without a word, and
 /// half of the requests go to the wrong one.
-fn is_taken(address: SocketAddr) -> bool {
+fn is_taken(address: SocketAddr, kind: Type) -> bool {
     let probe = || -> io::Result<()> {
-        let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
-        // As our own sockets have it, so that connections of a former process that wait to end do not count.
-        socket.set_reuse_address(true)?;
+        let socket = Socket::new(Domain::for_address(address), kind, None)?;
+        if kind == Type::STREAM {
+            // As our own sockets have it, so that connections of a former process that wait to end do not count.
+            socket.set_reuse_address(true)?;
+        }
         socket.bind(&address.into())?;
-        socket.listen(1)
+        if kind == Type::STREAM { socket.listen(1) } else { Ok(()) }
     };
     probe().is_err_and(|error| error.kind() == io::ErrorKind::AddrInUse)
 }
 
-fn open(address: SocketAddr, listener: &Listener) -> io::Result<TcpListener> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+fn open(address: SocketAddr, listener: &Listener, kind: Type) -> io::Result<Socket> {
+    let socket = Socket::new(Domain::for_address(address), kind, None)?;
     if let (SocketAddr::V6(_), Some(only)) = (address, listener.ipv6only) {
         socket.set_only_v6(only)?;
     }
-    socket.set_reuse_address(true)?;
+    if kind == Type::STREAM {
+        socket.set_reuse_address(true)?;
+    }
     socket.set_reuse_port(true)?;
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
-    let backlog = listener.backlog.unwrap_or(BACKLOG);
-    socket.listen(i32::try_from(backlog).unwrap_or(i32::MAX))?;
-    Ok(socket.into())
+    Ok(socket)
 }
 
 /// Accepts connections for ever, one after the other. When the process or the machine has no room for another, it
@@ -153,7 +193,7 @@ mod tests {
 
     use settings::{HostPort, Listener};
 
-    use super::{BindError, bind};
+    use super::{BindError, bind, bind_udp};
 
     fn listener(host: &str, port: u16) -> Listener {
         let at = HostPort { host: host.to_owned(), port };
@@ -162,6 +202,7 @@ mod tests {
             ssl: false,
             http2: false,
             proxy_protocol: false,
+            udp: false,
             backlog: None,
             ipv6only: None,
         }
@@ -169,7 +210,7 @@ mod tests {
 
     #[test]
     fn every_thread_has_a_socket_on_the_same_port() {
-        let bound = bind(&listener("127.0.0.1", 0), 3).unwrap();
+        let bound = bind("proxy_listen", &listener("127.0.0.1", 0), 3).unwrap();
         assert_ne!(bound.address.port(), 0);
         assert_eq!(bound.sockets.len(), 3);
         for socket in &bound.sockets {
@@ -181,16 +222,27 @@ mod tests {
     fn a_port_that_is_taken_is_refused_with_a_hint() {
         let taken = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = taken.local_addr().unwrap().port();
-        let error = bind(&listener("127.0.0.1", port), 1).unwrap_err();
+        let error = bind("proxy_listen", &listener("127.0.0.1", port), 1).unwrap_err();
         assert!(error.to_string().contains("another process listens there"), "{error}");
-        let ours = bind(&listener("127.0.0.1", 0), 1).unwrap();
-        let again = bind(&listener("127.0.0.1", ours.address.port()), 1).unwrap_err();
+        let ours = bind("proxy_listen", &listener("127.0.0.1", 0), 1).unwrap();
+        let again =
+            bind("proxy_listen", &listener("127.0.0.1", ours.address.port()), 1).unwrap_err();
         assert!(matches!(again, BindError::Address { .. }), "{again}");
     }
 
     #[test]
+    fn datagrams_have_ports_of_their_own() {
+        let tcp = bind("proxy_listen", &listener("127.0.0.1", 0), 1).unwrap();
+        let port = tcp.address.port();
+        let udp = bind_udp("stream_listen", &listener("127.0.0.1", port), 2).unwrap();
+        assert_eq!(udp.address, tcp.address);
+        let again = bind_udp("stream_listen", &listener("127.0.0.1", port), 2).unwrap_err();
+        assert!(again.to_string().starts_with("stream_listen: cannot listen on"), "{again}");
+    }
+
+    #[test]
     fn a_name_that_does_not_resolve_is_named() {
-        let error = bind(&listener("no.such.host.invalid", 0), 1).unwrap_err();
+        let error = bind("proxy_listen", &listener("no.such.host.invalid", 0), 1).unwrap_err();
         assert!(error.to_string().contains("no.such.host.invalid"), "{error}");
     }
 }

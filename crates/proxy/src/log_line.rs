@@ -3,6 +3,8 @@
 use std::{io::Write, net::SocketAddr};
 
 use http1::{Name, RequestHead, write_decimal};
+use settings::AccessLogFormat;
+use snapshot::{RouteEntry, ServiceEntry};
 use uuid::Uuid;
 
 use crate::{access_log::write_seconds, date::Date};
@@ -41,17 +43,41 @@ pub(crate) struct Named<'a> {
     pub(crate) id: Uuid,
 }
 
+impl<'a> Named<'a> {
+    pub(crate) fn route(entry: &'a RouteEntry) -> Named<'a> {
+        Named { name: entry.route.name.as_deref(), id: entry.route.id }
+    }
+
+    pub(crate) fn service(entry: &'a ServiceEntry) -> Named<'a> {
+        Named { name: entry.service.name.as_deref(), id: entry.service.id }
+    }
+
+    /// Appends it as a member of a JSON object.
+    pub(crate) fn write(&self, key: &str, out: &mut Vec<u8>) {
+        match self.name {
+            Some(name) => write_text(out, key, name.as_bytes()),
+            None => {
+                let _ = write!(out, ",\"{key}\":\"{}\"", self.id);
+            }
+        }
+    }
+}
+
 impl Line<'_> {
+    /// Appends the line.
+    pub(crate) fn write(&self, format: AccessLogFormat, out: &mut Vec<u8>) {
+        match format {
+            AccessLogFormat::Combined => self.write_combined(out),
+            AccessLogFormat::Json => self.write_json(out),
+        }
+    }
+
     /// `client - - [time] "request line" status bytes "referer" "user agent" kong_request_id: "id"`
-    pub(crate) fn write_combined(&self, out: &mut Vec<u8>) {
+    fn write_combined(&self, out: &mut Vec<u8>) {
         // Writing to memory does not fail, here and below.
         let _ = write!(out, "{} - - [", self.client.ip());
-        let part = |range| self.date.get::<std::ops::Range<usize>>(range).unwrap_or_default();
-        for piece in
-            [part(5..7), b"/", part(8..11), b"/", part(12..16), b":", part(17..25), b" +0000] \""]
-        {
-            out.extend_from_slice(piece);
-        }
+        write_common_time(&self.date, out);
+        out.extend_from_slice(b"] \"");
         if let Some(request) = self.request {
             escape(out, request.method());
             out.push(b' ');
@@ -73,9 +99,9 @@ impl Line<'_> {
     }
 
     /// One JSON object. Query and header values other than the user agent are left out: they carry secrets.
-    pub(crate) fn write_json(&self, out: &mut Vec<u8>) {
+    fn write_json(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(b"{\"time\":\"");
-        self.write_time(out);
+        write_rfc3339(&self.date, out);
         let _ = write!(
             out,
             "\",\"request_id\":\"{}\",\"client\":\"{}\"",
@@ -83,10 +109,10 @@ impl Line<'_> {
             self.client.ip()
         );
         if let Some(request) = self.request {
-            text(out, "method", request.method());
-            text(out, "host", request.fields.get(Name::Host).unwrap_or_default());
-            text(out, "path", request.path());
-            text(out, "protocol", format!("HTTP/{}", version(request)).as_bytes());
+            write_text(out, "method", request.method());
+            write_text(out, "host", request.fields.get(Name::Host).unwrap_or_default());
+            write_text(out, "path", request.path());
+            write_text(out, "protocol", format!("HTTP/{}", version(request)).as_bytes());
         }
         let _ =
             write!(out, ",\"status\":{},\"sent_bytes\":{},\"request_s\":", self.status, self.sent);
@@ -102,36 +128,17 @@ impl Line<'_> {
             let _ = write!(out, ",\"upstream_status\":{status}");
         }
         for (key, entity) in [("route", self.route), ("service", self.service)] {
-            match entity {
-                Some(Named { name: Some(name), .. }) => text(out, key, name.as_bytes()),
-                Some(Named { name: None, id }) => {
-                    let _ = write!(out, ",\"{key}\":\"{id}\"");
-                }
-                None => {}
+            if let Some(entity) = entity {
+                entity.write(key, out);
             }
         }
         if let Some(reason) = self.failure {
-            text(out, "reason", reason.as_bytes());
+            write_text(out, "reason", reason.as_bytes());
         }
         if let Some(agent) = self.field(b"user-agent") {
-            text(out, "user_agent", agent);
+            write_text(out, "user_agent", agent);
         }
         out.extend_from_slice(b"}\n");
-    }
-
-    /// The time as RFC 3339 has it.
-    fn write_time(&self, out: &mut Vec<u8>) {
-        const MONTHS: [&[u8; 3]; 12] = [
-            b"Jan", b"Feb", b"Mar", b"Apr", b"May", b"Jun", b"Jul", b"Aug", b"Sep", b"Oct", b"Nov",
-            b"Dec",
-        ];
-        let part = |range| self.date.get::<std::ops::Range<usize>>(range).unwrap_or_default();
-        let month = MONTHS.iter().position(|month| part(8..11) == *month).unwrap_or_default() + 1;
-        out.extend_from_slice(part(12..16));
-        let _ = write!(out, "-{month:02}-");
-        for piece in [part(5..7), b"T", part(17..25), b"Z"] {
-            out.extend_from_slice(piece);
-        }
     }
 
     fn field(&self, name: &[u8]) -> Option<&[u8]> {
@@ -158,8 +165,32 @@ fn escape(out: &mut Vec<u8>, text: &[u8]) {
     }
 }
 
+/// Appends the time as the Common Log Format has it.
+pub(crate) fn write_common_time(date: &[u8; Date::LENGTH], out: &mut Vec<u8>) {
+    let part = |range| date.get::<std::ops::Range<usize>>(range).unwrap_or_default();
+    for piece in [part(5..7), b"/", part(8..11), b"/", part(12..16), b":", part(17..25), b" +0000"]
+    {
+        out.extend_from_slice(piece);
+    }
+}
+
+/// Appends the time as RFC 3339 has it.
+pub(crate) fn write_rfc3339(date: &[u8; Date::LENGTH], out: &mut Vec<u8>) {
+    const MONTHS: [&[u8; 3]; 12] = [
+        b"Jan", b"Feb", b"Mar", b"Apr", b"May", b"Jun", b"Jul", b"Aug", b"Sep", b"Oct", b"Nov",
+        b"Dec",
+    ];
+    let part = |range| date.get::<std::ops::Range<usize>>(range).unwrap_or_default();
+    let month = MONTHS.iter().position(|month| part(8..11) == *month).unwrap_or_default() + 1;
+    out.extend_from_slice(part(12..16));
+    let _ = write!(out, "-{month:02}-");
+    for piece in [part(5..7), b"T", part(17..25), b"Z"] {
+        out.extend_from_slice(piece);
+    }
+}
+
 /// Appends a member of a JSON object. What is no UTF-8 is replaced.
-fn text(out: &mut Vec<u8>, name: &str, value: &[u8]) {
+pub(crate) fn write_text(out: &mut Vec<u8>, name: &str, value: &[u8]) {
     let _ = write!(out, ",\"{name}\":\"");
     for character in String::from_utf8_lossy(value).chars() {
         match character {

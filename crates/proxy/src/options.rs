@@ -11,8 +11,10 @@ use crate::{access_log::AccessLog, client::Trust};
 /// The proxy's settings and what it takes from outside.
 #[derive(Clone)]
 pub struct Options {
-    /// Where clients connect.
+    /// Where clients connect for HTTP (`proxy_listen`).
     pub listeners: Vec<Listener>,
+    /// Where clients connect for TCP, TLS and UDP (`stream_listen`).
+    pub streams: Vec<Listener>,
     /// The number of traffic threads.
     pub threads: usize,
     /// The time, for dates and log lines.
@@ -38,6 +40,8 @@ pub struct Options {
     pub certificates: Vec<(String, String)>,
     /// Where requests are logged, if they are.
     pub access_log: Option<AccessLog>,
+    /// Where stream sessions are logged, if they are.
+    pub stream_access_log: Option<AccessLog>,
 }
 
 /// Bounds on what clients may do, and for how long.
@@ -65,8 +69,14 @@ impl Options {
             .nginx_main_worker_processes
             .or_else(|| std::thread::available_parallelism().ok())
             .map_or(1, std::num::NonZero::get);
+        let log = |path| AccessLog {
+            path,
+            format: settings.proxy_access_log_format,
+            sampling: settings.proxy_access_log_sampling,
+        };
         Options {
             listeners: settings.proxy_listen.clone(),
+            streams: settings.stream_listen.clone(),
             threads,
             clock,
             seed,
@@ -99,11 +109,8 @@ impl Options {
                 .zip(&settings.ssl_cert_key)
                 .map(|(certificate, key)| (certificate.clone(), key.expose().to_owned()))
                 .collect(),
-            access_log: settings.proxy_access_log.clone().map(|path| AccessLog {
-                path,
-                format: settings.proxy_access_log_format,
-                sampling: settings.proxy_access_log_sampling,
-            }),
+            access_log: settings.proxy_access_log.clone().map(log),
+            stream_access_log: settings.proxy_stream_access_log.clone().map(log),
         }
     }
 }

@@ -11,7 +11,7 @@ use std::{cell::RefCell, net::SocketAddr, ops::ControlFlow, time::Instant};
 use http1::{Field, Fields, Framing, Name, RequestHead, ResponseHead, list};
 use plugin::{Captures, Client};
 use router::{Headers, Match, Scheme, path};
-use snapshot::{RouteEntry, ServiceEntry, Snapshot};
+use snapshot::{RouteEntry, Snapshot};
 
 use crate::{
     downstream::{Answer, Body},
@@ -375,18 +375,12 @@ fn log<A: Answer>(
             target: last.map(|last| last.address),
             upstream_status: last.and_then(|last| last.status),
             upstream: last.map(|_| record.upstream_latency()),
-            route: record
-                .route
-                .map(|entry| Named { name: entry.route.name.as_deref(), id: entry.route.id }),
-            service: record.route.and_then(|entry| entry.service.as_deref()).map(named),
+            route: record.route.map(Named::route),
+            service: record.route.and_then(|entry| entry.service.as_deref()).map(Named::service),
             failure: record.failure,
             tries: record.tries.len(),
         }
     });
-}
-
-fn named(entry: &ServiceEntry) -> Named<'_> {
-    Named { name: entry.service.name.as_deref(), id: entry.service.id }
 }
 
 /// The path to ask the upstream for.

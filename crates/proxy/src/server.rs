@@ -2,7 +2,7 @@
 
 use std::{
     fmt, io,
-    net::SocketAddr,
+    net::{SocketAddr, TcpListener, UdpSocket},
     rc::Rc,
     sync::{
         Arc,
@@ -14,16 +14,18 @@ use std::{
 
 use lifecycle::Shutdown;
 use process::tls::TlsError;
+use rustls::ServerConfig;
 use settings::Listener;
 use telemetry::metrics::Registry;
 use tokio::task::LocalSet;
 use tokio_rustls::TlsAcceptor;
 
 use crate::{
-    access_log::{FLUSH, Writer},
+    access_log::{AccessLog, Both, FLUSH, Writer},
     counters::{self, Counters, Traffic},
     listener::{self, Acceptor, BindError},
     options::Options,
+    stream,
     thread::Thread,
     tls::Tls,
     welcome,
@@ -37,15 +39,16 @@ pub struct Proxy;
 #[derive(Debug)]
 pub struct Bound {
     options: Options,
-    listeners: Vec<listener::Bound>,
+    listeners: Vec<listener::Bound<TcpListener>>,
+    streams: Vec<listener::Bound<TcpListener>>,
+    datagrams: Vec<listener::Bound<UdpSocket>>,
 }
 
 /// The proxy at work.
 pub struct Running {
     threads: Vec<JoinHandle<io::Result<()>>>,
     counters: Vec<Arc<Counters>>,
-    log: Option<Writer>,
-    reopen: Option<Arc<AtomicBool>>,
+    logs: Both<Writer>,
 }
 
 /// The proxy did not start.
@@ -83,12 +86,19 @@ impl Proxy {
     /// See [`BindError`].
     pub fn bind(options: Options) -> Result<Bound, BindError> {
         let threads = options.threads.max(1);
-        let listeners = options
-            .listeners
-            .iter()
-            .map(|listener| listener::bind(listener, threads))
-            .collect::<Result<_, _>>()?;
-        Ok(Bound { options, listeners })
+        let bind = |setting, listeners: &[Listener]| -> Result<Vec<_>, BindError> {
+            let tcp = listeners.iter().filter(|listener| !listener.udp);
+            tcp.map(|listener| listener::bind(setting, listener, threads)).collect()
+        };
+        let datagrams = options.streams.iter().filter(|listener| listener.udp);
+        Ok(Bound {
+            listeners: bind("proxy_listen", &options.listeners)?,
+            streams: bind("stream_listen", &options.streams)?,
+            datagrams: datagrams
+                .map(|listener| listener::bind_udp("stream_listen", listener, threads))
+                .collect::<Result<_, _>>()?,
+            options,
+        })
     }
 }
 
@@ -97,6 +107,15 @@ impl Bound {
     #[must_use]
     pub fn addresses(&self) -> Vec<SocketAddr> {
         self.listeners.iter().map(|bound| bound.address).collect()
+    }
+
+    /// Where clients of streams can connect, in the order of the listeners.
+    #[must_use]
+    pub fn stream_addresses(&self) -> Vec<SocketAddr> {
+        let mut tcp = self.streams.iter().map(|bound| bound.address);
+        let mut udp = self.datagrams.iter().map(|bound| bound.address);
+        let next = |listener: &Listener| if listener.udp { udp.next() } else { tcp.next() };
+        self.options.streams.iter().filter_map(next).collect()
     }
 
     /// Starts the traffic threads. They serve the newest snapshot of `snapshots` until `shutdown` drains: then no
@@ -111,32 +130,51 @@ impl Bound {
         shutdown: &Shutdown,
     ) -> Result<Running, StartError> {
         let options = Arc::new(self.options);
-        let log = options
-            .access_log
-            .as_ref()
-            .map(Writer::start)
-            .transpose()
-            .map_err(StartError::AccessLog)?;
-        let with_tls = self.listeners.iter().any(|bound| bound.listener.ssl);
+        let start = |log: &Option<AccessLog>| {
+            log.as_ref().map(Writer::start).transpose().map_err(StartError::AccessLog)
+        };
+        let logs = Both {
+            requests: start(&options.access_log)?,
+            sessions: start(&options.stream_access_log)?,
+        };
+        let with_tls = self.listeners.iter().chain(&self.streams).any(|bound| bound.listener.ssl);
         let tls = with_tls
             .then(|| Tls::new(snapshots.clone(), &options.certificates))
             .transpose()?
             .map(Arc::new);
-        let mut shares: Vec<Vec<Share>> = (0..options.threads.max(1)).map(|_| Vec::new()).collect();
+        let mut shares: Vec<Share> =
+            (0..options.threads.max(1)).map(|_| Share::default()).collect();
+        let acceptor = |listener: &Listener, config: fn(&Tls) -> &Arc<ServerConfig>| {
+            let tls = tls.as_ref().filter(|_| listener.ssl)?;
+            Some(TlsAcceptor::from(config(tls).clone()))
+        };
         for bound in self.listeners {
+            let tls = if bound.listener.http2 {
+                acceptor(&bound.listener, |tls| &tls.http2)
+            } else {
+                acceptor(&bound.listener, |tls| &tls.http1)
+            };
             for (share, socket) in shares.iter_mut().zip(bound.sockets) {
-                share.push(Share {
-                    tls: tls.as_ref().filter(|_| bound.listener.ssl).map(|tls| {
-                        TlsAcceptor::from(if bound.listener.http2 {
-                            tls.http2.clone()
-                        } else {
-                            tls.http1.clone()
-                        })
-                    }),
+                share.http.push(Part {
                     listener: bound.listener.clone(),
-                    address: bound.address,
+                    tls: tls.clone(),
                     socket,
                 });
+            }
+        }
+        for bound in self.streams {
+            let tls = acceptor(&bound.listener, |tls| &tls.stream);
+            for (share, socket) in shares.iter_mut().zip(bound.sockets) {
+                share.streams.push(Part {
+                    listener: bound.listener.clone(),
+                    tls: tls.clone(),
+                    socket,
+                });
+            }
+        }
+        for bound in self.datagrams {
+            for (share, socket) in shares.iter_mut().zip(bound.sockets) {
+                share.datagrams.push(socket);
             }
         }
         let (mut threads, mut all_counters) = (Vec::new(), Vec::new());
@@ -146,18 +184,19 @@ impl Bound {
             let (options, snapshots, shutdown) =
                 (options.clone(), snapshots.clone(), shutdown.clone());
             let name = format!("traffic-{index}");
-            let sink =
-                log.as_ref().zip(options.access_log.as_ref()).map(|(writer, log)| writer.sink(log));
+            let sinks = Both {
+                requests: logs.requests.as_ref().map(Writer::sink),
+                sessions: logs.sessions.as_ref().map(Writer::sink),
+            };
             let run = move || {
-                let thread = Thread::new(options, index, &snapshots, counters, sink);
+                let thread = Thread::new(options, index, &snapshots, counters, sinks);
                 traffic_thread(Rc::new(thread), index, share, &shutdown)
             };
             threads.push(
                 std::thread::Builder::new().name(name).spawn(run).map_err(StartError::Thread)?,
             );
         }
-        let reopen = log.as_ref().map(Writer::reopener);
-        Ok(Running { threads, counters: all_counters, log, reopen })
+        Ok(Running { threads, counters: all_counters, logs })
     }
 }
 
@@ -174,11 +213,11 @@ impl Running {
         Traffic::new(self.counters.clone())
     }
 
-    /// Has the access log opened anew, after its file was moved away (SIGUSR1 in nginx' and Kong's tradition).
+    /// Has the access logs opened anew, after their files were moved away (SIGUSR1 in nginx' and Kong's tradition).
     pub fn reopen_logs(&self) -> impl Fn() + Send + Sync + 'static {
-        let reopen = self.reopen.clone();
+        let reopen: Vec<Arc<AtomicBool>> = self.logs.all().map(Writer::reopener).collect();
         move || {
-            if let Some(reopen) = &reopen {
+            for reopen in &reopen {
                 reopen.store(true, Ordering::Relaxed);
             }
         }
@@ -198,7 +237,7 @@ impl Running {
             };
             result = result.and(ended);
         }
-        if let Some(log) = self.log {
+        for log in [self.logs.requests, self.logs.sessions].into_iter().flatten() {
             log.finish();
         }
         result
@@ -211,12 +250,27 @@ impl fmt::Debug for Running {
     }
 }
 
-/// One traffic thread's part of a listener.
+/// One traffic thread's part of all listeners.
+#[derive(Default)]
 struct Share {
+    http: Vec<Part>,
+    streams: Vec<Part>,
+    datagrams: Vec<UdpSocket>,
+}
+
+/// One traffic thread's part of a listener.
+struct Part {
     listener: Listener,
-    address: SocketAddr,
-    socket: std::net::TcpListener,
+    socket: TcpListener,
     tls: Option<TlsAcceptor>,
+}
+
+impl Part {
+    /// Seeds differ, so that threads do not all try again at the same moment.
+    fn acceptor(self, index: usize) -> io::Result<(Listener, Option<TlsAcceptor>, Acceptor)> {
+        let seed = u64::from(self.listener.at.port) << 32 | index as u64;
+        Ok((self.listener, self.tls, Acceptor::new(self.socket, seed)?))
+    }
 }
 
 /// How often idle upstream connections and old snapshots are looked after.
@@ -225,22 +279,27 @@ const HOUSEKEEPING: Duration = Duration::from_secs(5);
 fn traffic_thread(
     thread: Rc<Thread>,
     index: usize,
-    shares: Vec<Share>,
+    share: Share,
     shutdown: &Shutdown,
 ) -> io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let local = LocalSet::new();
     local.block_on(&runtime, async {
         let mut acceptors = Vec::new();
-        for share in shares {
-            let seed = u64::from(share.address.port()) << 32 | index as u64;
-            let acceptor = Acceptor::new(share.socket, seed)?;
-            acceptors.push(tokio::task::spawn_local(welcome::accept(
-                thread.clone(),
-                share.listener,
-                share.tls,
-                acceptor,
-            )));
+        for part in share.http {
+            let (listener, tls, acceptor) = part.acceptor(index)?;
+            let accept = welcome::accept(thread.clone(), listener, tls, acceptor);
+            acceptors.push(tokio::task::spawn_local(accept));
+        }
+        for part in share.streams {
+            let (listener, tls, acceptor) = part.acceptor(index)?;
+            let accept = stream::accept(thread.clone(), listener, tls, acceptor);
+            acceptors.push(tokio::task::spawn_local(accept));
+        }
+        for socket in share.datagrams {
+            let socket = tokio::net::UdpSocket::from_std(socket)?;
+            acceptors
+                .push(tokio::task::spawn_local(stream::serve_datagrams(thread.clone(), socket)));
         }
         let housekeeping = tokio::task::spawn_local(keep_house(thread.clone()));
         let flushing = tokio::task::spawn_local(flush_log(thread.clone()));
@@ -271,7 +330,8 @@ async fn keep_house(thread: Rc<Thread>) {
 }
 
 async fn flush_log(thread: Rc<Thread>) {
-    if thread.options.access_log.is_none() {
+    let options = &thread.options;
+    if options.access_log.is_none() && options.stream_access_log.is_none() {
         return;
     }
     let mut interval = tokio::time::interval(FLUSH);

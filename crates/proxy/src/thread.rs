@@ -12,13 +12,19 @@ use std::{
 use http1::{RequestHead, ResponseHead};
 use rand::{Rng, RngCore, SeedableRng, rngs::StdRng};
 use rustc_hash::FxHashMap;
+use settings::AccessLogFormat;
 use snapshot::Snapshot;
 use tokio::sync::Notify;
 use upstream::{Http2Pool, Pool};
 
 use crate::{
-    access_log::Sink, counters::Counters, date::Date, incoming::Buffers, log_line::Line,
-    options::Options, secure::Profiles,
+    access_log::{Both, Sink},
+    counters::Counters,
+    date::Date,
+    incoming::Buffers,
+    log_line::Line,
+    options::Options,
+    secure::Profiles,
 };
 
 /// The state of one traffic thread.
@@ -29,7 +35,7 @@ pub(crate) struct Thread {
     pub(crate) pool: RefCell<Pool>,
     pub(crate) http2_pool: Http2Pool,
     pub(crate) profiles: RefCell<Profiles>,
-    log: Option<Sink>,
+    logs: Both<Sink>,
     snapshots: RefCell<Current>,
     #[expect(
         clippy::vec_box,
@@ -96,7 +102,7 @@ impl Thread {
         index: usize,
         cell: &snapshot::Cell,
         counters: Arc<Counters>,
-        log: Option<Sink>,
+        logs: Both<Sink>,
     ) -> Thread {
         let mut seed = options.seed;
         // Threads must not draw the same ids.
@@ -111,7 +117,7 @@ impl Thread {
             pool: RefCell::new(Pool::new(options.pool)),
             http2_pool: Http2Pool::new(options.pool),
             profiles: RefCell::default(),
-            log,
+            logs,
             snapshots: RefCell::new(Current { cache, held }),
             scratches: RefCell::default(),
             random: RefCell::new(StdRng::from_seed(seed)),
@@ -177,16 +183,29 @@ impl Thread {
 
     /// Writes a line to the access log, if there is one and the request is among those that are logged.
     pub(crate) fn log<'a>(&self, status: u16, line: impl FnOnce() -> Line<'a>) {
-        if let Some(sink) = &self.log
+        if let Some(sink) = &self.logs.requests
             && sink.takes(status, &mut *self.random.borrow_mut())
         {
-            self.counters.log_lines_lost(sink.log(&line()));
+            self.counters.log_lines_lost(sink.log(|format, out| line().write(format, out)));
         }
     }
 
-    /// Hands the lines of the access log over.
+    /// Writes a line to the access log of streams, if there is one and the session is among those that are logged.
+    pub(crate) fn log_stream(
+        &self,
+        status: u16,
+        write: impl FnOnce(AccessLogFormat, &mut Vec<u8>),
+    ) {
+        if let Some(sink) = &self.logs.sessions
+            && sink.takes(status, &mut *self.random.borrow_mut())
+        {
+            self.counters.log_lines_lost(sink.log(write));
+        }
+    }
+
+    /// Hands the lines of the access logs over.
     pub(crate) fn flush_log(&self) {
-        if let Some(sink) = &self.log {
+        for sink in self.logs.all() {
             self.counters.log_lines_lost(sink.flush());
         }
     }
@@ -211,12 +230,22 @@ impl Thread {
 
     /// Notes that there is one connection more, until what is returned is dropped.
     pub(crate) fn enter(self: &Rc<Self>) -> Entered {
+        self.counters.accepted();
+        self.place(false)
+    }
+
+    /// As [`Thread::enter`], for what is not HTTP.
+    pub(crate) fn enter_stream(self: &Rc<Self>) -> Entered {
+        self.counters.stream_accepted();
+        self.place(true)
+    }
+
+    fn place(self: &Rc<Self>, stream: bool) -> Entered {
         let mut connections = self.connections.borrow_mut();
         let number = connections.next;
         connections.next += 1;
         connections.wakers.insert(number, None);
-        self.counters.accepted();
-        Entered { thread: self.clone(), number }
+        Entered { thread: self.clone(), number, stream }
     }
 
     /// Waits until fewer than `number` connections are open.
@@ -249,6 +278,7 @@ impl Thread {
 pub(crate) struct Entered {
     thread: Rc<Thread>,
     number: u64,
+    stream: bool,
 }
 
 impl Entered {
@@ -263,7 +293,11 @@ impl Entered {
 impl Drop for Entered {
     fn drop(&mut self) {
         self.thread.connections.borrow_mut().wakers.remove(&self.number);
-        self.thread.counters.closed();
+        if self.stream {
+            self.thread.counters.stream_closed();
+        } else {
+            self.thread.counters.closed();
+        }
         self.thread.closed.notify_waiters();
     }
 }

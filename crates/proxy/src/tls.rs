@@ -22,6 +22,8 @@ pub(crate) struct Tls {
     pub(crate) http1: Arc<ServerConfig>,
     /// For listeners that speak HTTP/2, too.
     pub(crate) http2: Arc<ServerConfig>,
+    /// For listeners for streams: what is spoken within is none of ours.
+    pub(crate) stream: Arc<ServerConfig>,
 }
 
 impl Tls {
@@ -48,10 +50,11 @@ impl Tls {
             .with_no_client_auth()
             .with_cert_resolver(resolver);
         config.ticketer = ring::Ticketer::new().map_err(unavailable)?;
+        let stream = Arc::new(config.clone());
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
         let mut http2 = config.clone();
         http2.alpn_protocols.insert(0, b"h2".to_vec());
-        Ok(Tls { http1: Arc::new(config), http2: Arc::new(http2) })
+        Ok(Tls { http1: Arc::new(config), http2: Arc::new(http2), stream })
     }
 }
 

@@ -16,6 +16,8 @@ use crate::{Limits, Options, Proxy, Running, Trust};
 
 pub(crate) struct Gateway {
     pub(crate) address: SocketAddr,
+    /// Where it listens for streams.
+    pub(crate) streams: Vec<SocketAddr>,
     pub(crate) shutdown: Shutdown,
     running: Option<Running>,
     builder: snapshot::Builder,
@@ -45,10 +47,11 @@ impl Gateway {
         change(&mut options);
         let bound = Proxy::bind(options).unwrap();
         let address = bound.addresses()[0];
+        let streams = bound.stream_addresses();
         let shutdown = Shutdown::new();
         let cell = snapshot::Cell::new(applied.snapshot);
         let running = bound.run(&cell, &shutdown).unwrap();
-        Gateway { address, shutdown, running: Some(running), builder, cell }
+        Gateway { address, streams, shutdown, running: Some(running), builder, cell }
     }
 
     /// Serves these entities, too, from the next request on.
@@ -102,16 +105,9 @@ fn changes(entities: &[(&'static str, Value)]) -> Vec<Change> {
 }
 
 fn options() -> Options {
-    let at = HostPort { host: "127.0.0.1".to_owned(), port: 0 };
     Options {
-        listeners: vec![Listener {
-            at,
-            ssl: false,
-            http2: false,
-            proxy_protocol: false,
-            backlog: None,
-            ipv6only: None,
-        }],
+        listeners: vec![listener()],
+        streams: Vec::new(),
         threads: 1,
         clock: Arc::new(SystemClock),
         seed: [7; 32],
@@ -131,6 +127,20 @@ fn options() -> Options {
         pool: upstream::PoolLimits::default(),
         certificates: Vec::new(),
         access_log: None,
+        stream_access_log: None,
+    }
+}
+
+/// A plain listener on a free port.
+pub(crate) fn listener() -> Listener {
+    Listener {
+        at: HostPort { host: "127.0.0.1".to_owned(), port: 0 },
+        ssl: false,
+        http2: false,
+        proxy_protocol: false,
+        udp: false,
+        backlog: None,
+        ipv6only: None,
     }
 }
 
@@ -196,6 +206,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
     /// Sends what the other side may refuse to take.
     pub(crate) async fn try_send(&mut self, text: impl AsRef<[u8]>) {
         let _ = self.stream.write_all(text.as_ref()).await;
+    }
+
+    /// As [`Client::finish_sending`], to one who may be gone.
+    pub(crate) async fn try_finish(&mut self) {
+        let _ = self.stream.shutdown().await;
+    }
+
+    pub(crate) fn into_inner(self) -> S {
+        self.stream
     }
 
     pub(crate) async fn finish_sending(&mut self) {

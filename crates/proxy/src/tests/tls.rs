@@ -11,6 +11,8 @@ use rustls::{
     server::WebPkiClientVerifier,
 };
 use serde_json::{Value, json};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio_rustls::client::TlsStream;
 use upstream::{Profile, Stream, TlsSettings, Trust};
 
 use super::{
@@ -20,27 +22,27 @@ use super::{
 use crate::Options;
 
 /// A certificate and its key, PEM.
-struct Pem {
-    certificate: String,
-    key: String,
+pub(crate) struct Pem {
+    pub(crate) certificate: String,
+    pub(crate) key: String,
 }
 
 /// An authority that issues certificates.
-struct Authority(CertifiedIssuer<'static, KeyPair>);
+pub(crate) struct Authority(CertifiedIssuer<'static, KeyPair>);
 
 impl Authority {
-    fn new(name: &str) -> Authority {
+    pub(crate) fn new(name: &str) -> Authority {
         let mut params = CertificateParams::default();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params.distinguished_name.push(DnType::CommonName, name);
         Authority(CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap())
     }
 
-    fn pem(&self) -> String {
+    pub(crate) fn pem(&self) -> String {
         self.0.pem()
     }
 
-    fn issue(&self, name: &str) -> Pem {
+    pub(crate) fn issue(&self, name: &str) -> Pem {
         let key = KeyPair::generate().unwrap();
         let mut params = CertificateParams::new(vec![name.to_owned()]).unwrap();
         params.distinguished_name.push(DnType::CommonName, name);
@@ -49,7 +51,7 @@ impl Authority {
     }
 }
 
-fn server(pem: &Pem, clients: Option<&Authority>) -> ServerConfig {
+pub(crate) fn server(pem: &Pem, clients: Option<&Authority>) -> ServerConfig {
     let provider = Arc::new(ring::default_provider());
     let builder = ServerConfig::builder_with_provider(provider.clone())
         .with_safe_default_protocol_versions()
@@ -85,10 +87,18 @@ async fn connect(address: SocketAddr, name: &str, protocols: &[&[u8]]) -> Stream
 }
 
 /// TLS over a connection that is open already, whoever is at its other end.
-pub(crate) async fn handshake(
-    tcp: tokio::net::TcpStream,
+pub(crate) async fn handshake<S: AsyncRead + AsyncWrite + Unpin>(
+    stream: S,
     name: &'static str,
-) -> tokio_rustls::client::TlsStream<tokio::net::TcpStream> {
+) -> TlsStream<S> {
+    try_handshake(stream, name).await.unwrap()
+}
+
+/// As [`handshake`], with somebody who may not want to.
+pub(crate) async fn try_handshake<S: AsyncRead + AsyncWrite + Unpin>(
+    stream: S,
+    name: &'static str,
+) -> std::io::Result<TlsStream<S>> {
     let verifier = Arc::new(Anyone(Arc::new(ring::default_provider())));
     let config = rustls::ClientConfig::builder_with_provider(verifier.0.clone())
         .with_safe_default_protocol_versions()
@@ -97,7 +107,7 @@ pub(crate) async fn handshake(
         .with_custom_certificate_verifier(verifier)
         .with_no_client_auth();
     let connector = tokio_rustls::TlsConnector::from(Arc::new(config));
-    connector.connect(name.try_into().unwrap(), tcp).await.unwrap()
+    connector.connect(name.try_into().unwrap(), stream).await
 }
 
 /// Takes every certificate.
@@ -149,15 +159,15 @@ async fn presented(gateway: &Gateway, name: &str) -> Vec<u8> {
     }
 }
 
-fn der(pem: &Pem) -> Vec<u8> {
+pub(crate) fn der(pem: &Pem) -> Vec<u8> {
     CertificateDer::from_pem_slice(pem.certificate.as_bytes()).unwrap().to_vec()
 }
 
-fn certificate(number: u8, pem: &Pem) -> (&'static str, Value) {
+pub(crate) fn certificate(number: u8, pem: &Pem) -> (&'static str, Value) {
     entity("certificates", number, json!({"cert": pem.certificate, "key": pem.key}))
 }
 
-fn sni(number: u8, name: &str, certificate: u8) -> (&'static str, Value) {
+pub(crate) fn sni(number: u8, name: &str, certificate: u8) -> (&'static str, Value) {
     entity("snis", number, json!({"name": name, "certificate": reference(certificate)}))
 }
 

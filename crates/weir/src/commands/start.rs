@@ -20,6 +20,7 @@ pub(super) fn run(loaded: Loaded) -> Result<()> {
         tracing::info!(
             version = build_info::VERSION,
             proxy = ?running.data.proxy,
+            streams = ?running.data.streams,
             admin = ?running.control.admin,
             cluster = ?running.control.cluster,
             status = ?running.data.status,
@@ -40,7 +41,21 @@ fn greeting(settings: &Settings, running: &Running) -> String {
     let proxy = settings.proxy_listen.iter().map(scheme).zip(&running.data.proxy);
     let admin = settings.admin_listen.iter().map(scheme).zip(&running.control.admin);
     let status = running.data.status.iter().map(|address| ("http", address));
+    let streams = settings.stream_listen.iter().zip(&running.data.streams);
+    let streams = streams.map(|(listener, address)| {
+        (
+            if listener.udp {
+                "udp"
+            } else if listener.ssl {
+                "tls"
+            } else {
+                "tcp"
+            },
+            address,
+        )
+    });
     line(&mut text, "Proxy", proxy);
+    line(&mut text, "Streams", streams);
     line(&mut text, "Admin API", admin);
     line(&mut text, "Status", status);
     let kept = match settings.database {

@@ -1,0 +1,51 @@
+//! Choosing a target, and telling the balancer what came of it: the same for requests and for stream sessions.
+
+use std::{
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
+
+use balancer::{Affinity, Lease, NoPeer, Outcome, Pick, Source};
+use snapshot::ServiceEntry;
+
+use crate::failure::Failure;
+
+/// The time that a name may take that was never resolved before.
+const RESOLVE_LIMIT: Duration = Duration::from_secs(5);
+
+/// The target for the next attempt; not one of those `tried` while there is another.
+///
+/// # Errors
+/// [`Failure::NoPeer`], [`Failure::Unresolved`]
+pub(crate) async fn pick(
+    service: &ServiceEntry,
+    affinity: &Affinity,
+    tried: &[SocketAddr],
+) -> Result<Lease, Failure> {
+    let upstream = &service.upstream;
+    let pick = || upstream.pick(&Pick { key: affinity.key(), tried, now: Instant::now() });
+    let mut picked = pick();
+    if matches!(picked, Err(NoPeer::Unresolved)) {
+        // Only the first request for a name comes here; all others find what was resolved.
+        // Whether the limit has passed shows in the pick.
+        let _ = tokio::time::timeout(RESOLVE_LIMIT, upstream.resolved()).await;
+        picked = pick();
+    }
+    picked.map_err(|why| match why {
+        NoPeer::Unavailable => {
+            Failure::NoPeer { upstream: service.service.host.clone(), retry: !tried.is_empty() }
+        }
+        NoPeer::Unresolved => {
+            Failure::Unresolved(format!("no answer within {} s", RESOLVE_LIMIT.as_secs()))
+        }
+        NoPeer::NameResolution(why) => Failure::Unresolved(why.to_string()),
+    })
+}
+
+/// Counts what came of an attempt, for the target's health.
+pub(crate) fn report(service: &ServiceEntry, lease: &Lease, outcome: Outcome, now: Instant) {
+    let change = service.upstream.report(lease.peer(), outcome, Source::Passive, now);
+    if let Some(change) = change {
+        upstream::log_transition(&service.upstream.config(), &change);
+    }
+}
