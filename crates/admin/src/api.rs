@@ -14,6 +14,7 @@ use uuid::Uuid;
 use crate::answer::Answer;
 use crate::apis;
 use crate::body::{self, Input};
+use crate::cache;
 use crate::call::Call;
 use crate::crud;
 use crate::declarative;
@@ -83,7 +84,7 @@ impl Api {
         B::Error: std::fmt::Display,
     {
         let segments = path::segments(parts.uri.path()).map_err(Refusal::bad_request)?;
-        let (endpoint, segments) = self.find(segments, &parts.headers).ok_or(Refusal::NotFound)?;
+        let (endpoint, segments) = self.find(segments).ok_or(Refusal::NotFound)?;
         if parts.method == Method::OPTIONS {
             return Ok(options(&endpoint, &parts.headers));
         }
@@ -114,27 +115,18 @@ impl Api {
             return declarative::endpoint::load(&call, sent).await;
         }
         if matches!(call.method.as_str(), "POST" | "PUT" | "PATCH") {
-            call.input = body::read(parts, body).await?;
+            call.input = body::read(parts, body, self.state.about.largest_body).await?;
         }
         read_only(&call, &endpoint)?;
         self.dispatch(endpoint, &call).await
     }
 
-    /// What the path stands for. Kong's open-source edition knows no `/default/…` and a plain
-    /// request for it gets its 404. Clients that are also written for the other edition put it
-    /// before every path; like all that name themselves (`User-Agent`), they are served as if it
-    /// were not there.
-    fn find<'s>(
-        &self,
-        mut segments: Vec<Segment<'s>>,
-        headers: &HeaderMap,
-    ) -> Option<(Endpoint, Vec<Segment<'s>>)> {
-        if let Some(endpoint) = self.routes.find(&segments) {
+    /// What the path stands for. The workspace may stand before every path, as clients put it
+    /// that are also written for Kong's other edition: `/default/services` is `/services`.
+    fn find<'s>(&self, mut segments: Vec<Segment<'s>>) -> Option<(Endpoint, Vec<Segment<'s>>)> {
+        if segments.first().is_none_or(|first| first.name() != WORKSPACE) {
+            let endpoint = self.routes.find(&segments)?;
             return Some((endpoint, segments));
-        }
-        let named = headers.contains_key(header::USER_AGENT);
-        if !named || segments.first().is_none_or(|first| first.name() != WORKSPACE) {
-            return None;
         }
         segments.remove(0);
         let names: Vec<&str> = segments.iter().map(Segment::name).collect();
@@ -201,12 +193,11 @@ impl Api {
             Endpoint::PluginConfigSchema => schemas::plugin_config(state, name(2)),
             Endpoint::Tags => list::tags(call, None).await,
             Endpoint::Tag => list::tag(call).await,
-            // A control plane keeps no entity in memory, so there is nothing to show or to drop.
             Endpoint::Cache => Ok(Answer::empty(StatusCode::NO_CONTENT)),
             Endpoint::CacheKey if call.method == Method::DELETE => {
                 Ok(Answer::empty(StatusCode::NO_CONTENT))
             }
-            Endpoint::CacheKey => Err(Refusal::NotFound),
+            Endpoint::CacheKey => cache::show(call).await,
             Endpoint::Config if state.declarative.is_some() => match call.method.as_str() {
                 "GET" => declarative::endpoint::show(state).await,
                 _ => Err(Refusal::MethodNotAllowed),

@@ -16,9 +16,6 @@ use crate::error::Refusal;
 use crate::form::{self, Argument, MAX_ARGUMENTS};
 use crate::state::Object;
 
-/// The most that is read of a body (Kong: `nginx_admin_client_max_body_size`).
-pub(crate) const MAX_BYTES: usize = 10 * 1024 * 1024;
-
 /// A client that sends nothing for this long in the middle of its body is cut off.
 const IDLE: Duration = Duration::from_secs(30);
 
@@ -44,7 +41,7 @@ enum Kind {
     Multipart(String),
 }
 
-/// The most that is read of a whole configuration.
+/// The most that is read of a whole configuration, whatever the limit of other bodies is.
 const MAX_CONFIGURATION: usize = 256 * 1024 * 1024;
 
 /// Reads a whole configuration: YAML, a JSON object, or text in the member `config`.
@@ -64,7 +61,7 @@ where
             Err(_) => Err(Refusal::bad_request("the configuration is not valid UTF-8")),
         };
     }
-    let mut input = read_up_to(parts, body, MAX_CONFIGURATION).await?.object;
+    let mut input = read(parts, body, MAX_CONFIGURATION).await?.object;
     if input.contains_key("_format_version") {
         return Ok(Some(Sent::Object(Value::Object(input))));
     }
@@ -74,16 +71,8 @@ where
     }
 }
 
-/// Reads the body of a POST, PUT or PATCH.
-pub(crate) async fn read<B>(parts: &Parts, body: B) -> Result<Input, Refusal>
-where
-    B: Body<Data = Bytes>,
-    B::Error: std::fmt::Display,
-{
-    read_up_to(parts, body, MAX_BYTES).await
-}
-
-async fn read_up_to<B>(parts: &Parts, body: B, most: usize) -> Result<Input, Refusal>
+/// Reads the body of a POST, PUT or PATCH, at most so many bytes of it.
+pub(crate) async fn read<B>(parts: &Parts, body: B, most: usize) -> Result<Input, Refusal>
 where
     B: Body<Data = Bytes>,
     B::Error: std::fmt::Display,
@@ -215,10 +204,22 @@ where
 }
 
 fn too_large(most: usize) -> Refusal {
-    Refusal::Message(
-        StatusCode::PAYLOAD_TOO_LARGE,
-        format!("the body is larger than {} MiB", most / (1024 * 1024)),
-    )
+    let remedy = match most {
+        MAX_CONFIGURATION => "",
+        _ => "; the setting nginx_admin_client_max_body_size allows more",
+    };
+    let text = format!("the body is larger than {}{remedy}", in_mib(most));
+    Refusal::Message(StatusCode::PAYLOAD_TOO_LARGE, text)
+}
+
+/// An amount of bytes for the reader, exact where it is whole.
+pub(crate) fn in_mib(bytes: usize) -> String {
+    const MIB: usize = 1024 * 1024;
+    if bytes.is_multiple_of(MIB) {
+        format!("{} MiB", bytes / MIB)
+    } else {
+        format!("{:.2} MiB", bytes as f64 / MIB as f64)
+    }
 }
 
 fn nested(arguments: Vec<Argument>) -> Result<Input, Refusal> {

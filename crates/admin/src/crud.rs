@@ -402,7 +402,8 @@ pub(crate) fn shown(state: &State, entity: &'static EntityType, stored: &Object)
     state.with_env(|env| entity.shown(stored, env))
 }
 
-async fn answer(
+/// An entity as the answer to a request.
+pub(crate) async fn answer(
     state: &State,
     entity: &'static EntityType,
     stored: &Object,

@@ -18,6 +18,7 @@ mod answer;
 mod api;
 mod apis;
 mod body;
+mod cache;
 mod call;
 mod crud;
 mod declarative;

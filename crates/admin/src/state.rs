@@ -66,6 +66,11 @@ pub struct About {
     pub configuration: Object,
     /// Origins of Kong Manager (`admin_gui_url`); empty allows every origin.
     pub gui_origins: Vec<String>,
+    /// The most that is read of a request's body, in bytes (Kong:
+    /// `nginx_admin_client_max_body_size`).
+    pub largest_body: usize,
+    /// The largest entity that data planes take, in bytes of its JSON.
+    pub largest_entity: usize,
     /// Whether writes are answered only when they are served, when the caller does not say
     /// (`?wait=`). On time-out such a write is answered as if it had not waited.
     pub default_wait: Option<Wait>,

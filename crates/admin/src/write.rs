@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use store::{Committed, Operation, WriteSet};
 
 use crate::answer::Answer;
+use crate::body::in_mib;
 use crate::error::{Refusal, key};
 use crate::state::{Object, Served, State, Wait};
 
@@ -44,10 +45,34 @@ pub(crate) async fn commit(
     state: &State,
     operations: Vec<Operation>,
 ) -> Result<Committed, NotCommitted> {
+    for operation in &operations {
+        fits(state, operation).map_err(NotCommitted::Refused)?;
+    }
     let committed = state.store.write(WriteSet { operations }).await?;
     let changes = committed.changes.len();
     tracing::debug!(revision = committed.at.revision, changes, "a write was committed");
     Ok(committed)
+}
+
+/// An entity that no data plane takes must not be stored: nothing would ever come of it.
+fn fits(state: &State, operation: &Operation) -> Result<(), Refusal> {
+    let (Operation::Insert(row) | Operation::Upsert(row) | Operation::Update { row, .. }) =
+        operation
+    else {
+        return Ok(());
+    };
+    let (size, most) = (row.body.len(), state.about.largest_entity);
+    if size <= most {
+        return Ok(());
+    }
+    let text = format!(
+        "the '{}' entity {} takes {} as it is stored; data planes take at most {}: make it smaller",
+        row.kind,
+        row.id,
+        in_mib(size),
+        in_mib(most)
+    );
+    Err(Refusal::Message(StatusCode::PAYLOAD_TOO_LARGE, text))
 }
 
 impl From<store::Error> for NotCommitted {

@@ -233,6 +233,11 @@ fn about(settings: &Settings, role: Role, node_id: Uuid) -> About {
         },
         configuration: node::configuration(settings),
         gui_origins: Vec::new(),
+        largest_body: match settings.nginx_admin_client_max_body_size {
+            0 => usize::MAX,
+            size => usize::try_from(size).unwrap_or(usize::MAX),
+        },
+        largest_entity: wire::MAX_BODY,
         default_wait: (role == Role::Traditional).then_some(SERVED_HERE),
     }
 }

@@ -2,8 +2,10 @@
 //! (legacy-apis.md §3, §5).
 //!
 //! Answers have that version's shape: no null members, flat errors, times in milliseconds.
-//! `http_if_terminated` is read and always answered as true, which is what holds here: a
-//! `X-Forwarded-Proto` counts whenever it comes from one of `trusted_ips`.
+//!
+//! `http_if_terminated` has no counterpart: an `X-Forwarded-Proto` counts when it comes from one of
+//! `trusted_ips`, for every route. What a client wrote is kept, as a tag of the route, and
+//! answered.
 
 mod draft;
 
@@ -23,6 +25,10 @@ use crate::find::{self, Name};
 use crate::scan::scan;
 use crate::state::{Object, State};
 use crate::write::{ATTEMPTS, NotCommitted, commit, conclude};
+
+/// The tag of a route whose API has `http_if_terminated = false`; without it, it is true, as by
+/// default in 0.10.
+const NOT_TERMINATED: &str = "http_if_terminated:false";
 
 /// A service and the route that make an API.
 struct Pair {
@@ -81,7 +87,7 @@ async fn create(call: &Call<'_>) -> Result<Answer, Refusal> {
         Some(id) => id.to_owned(),
         None => state.new_id().to_string(),
     };
-    let (mut service, mut route) = (service_of(&api), route_of(&api));
+    let (mut service, mut route) = (service_of(&api), route_of(&api, &Object::new()));
     let reference = json!({ "id": id });
     service.insert("id".to_owned(), id.clone().into());
     route.insert("id".to_owned(), id.into());
@@ -124,7 +130,8 @@ async fn change(call: &Call<'_>, name: &Name, replace: bool) -> Result<Answer, R
                 state.with_env(|env| entity.update(stored, patch, env))
             };
             let service = update(services()?, &service, service_of(&api))?;
-            let route = update(routes()?, &route, route_of(&api))?;
+            let patch = route_of(&api, &route);
+            let route = update(routes()?, &route, patch)?;
             Ok::<_, Refusal>((service, route))
         };
         let objects = match made.await {
@@ -259,7 +266,8 @@ fn service_of(api: &Object) -> Object {
     service
 }
 
-fn route_of(api: &Object) -> Object {
+/// The fields of the route; its other tags stay as they are stored.
+fn route_of(api: &Object, stored: &Object) -> Object {
     let get = |name: &str| api.get(name).cloned().unwrap_or(Value::Null);
     let list =
         |name: &str| Some(get(name)).filter(|_| !texts(api, name).is_empty()).unwrap_or_default();
@@ -277,6 +285,13 @@ fn route_of(api: &Object) -> Object {
             if https_only { json!(["https"]) } else { json!(["http", "https"]) },
         ),
     ]);
+    let terminated = api.get("http_if_terminated").and_then(Value::as_bool).unwrap_or(true);
+    let mut tags = texts(stored, "tags");
+    if terminated == tags.contains(&NOT_TERMINATED) {
+        tags.retain(|tag| *tag != NOT_TERMINATED);
+        tags.extend((!terminated).then_some(NOT_TERMINATED));
+        route.insert("tags".to_owned(), json!(tags));
+    }
     made_at(api, &mut route);
     route
 }
@@ -310,7 +325,7 @@ fn shown((service, route): &(Object, Object)) -> Object {
         ("upstream_send_timeout", get(service, "write_timeout")),
         ("upstream_read_timeout", get(service, "read_timeout")),
         ("https_only", (!texts(route, "protocols").contains(&"http")).into()),
-        ("http_if_terminated", true.into()),
+        ("http_if_terminated", (!texts(route, "tags").contains(&NOT_TERMINATED)).into()),
     ];
     members
         .into_iter()

@@ -4,6 +4,7 @@ use http_body_util::Full;
 use serde_json::json;
 
 use super::*;
+use crate::tests::support::LARGEST_BODY;
 
 fn read_now(types: &[&str], body: &[u8]) -> Result<Input, Refusal> {
     let mut request = Request::post("/services");
@@ -12,11 +13,11 @@ fn read_now(types: &[&str], body: &[u8]) -> Result<Input, Refusal> {
     }
     let (parts, ()) = request.body(()).unwrap().into_parts();
     let body = Full::new(Bytes::copy_from_slice(body));
-    tokio::runtime::Builder::new_current_thread()
-        .enable_time()
-        .build()
-        .unwrap()
-        .block_on(read(&parts, body))
+    tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(read(
+        &parts,
+        body,
+        LARGEST_BODY,
+    ))
 }
 
 fn check(kind: &str, body: &str, textual: bool, expected: Value) {
@@ -84,8 +85,8 @@ fn refused_bodies() {
 
 #[test]
 fn sizes() {
-    let most = format!("{{\"a\":\"{}\"}}", "x".repeat(MAX_BYTES - 8));
-    assert_eq!(most.len(), MAX_BYTES);
+    let most = format!("{{\"a\":\"{}\"}}", "x".repeat(LARGEST_BODY - 8));
+    assert_eq!(most.len(), LARGEST_BODY);
     assert!(read_now(&["application/json"], most.as_bytes()).is_ok());
     assert_eq!(status(read_now(&["application/json"], format!("{most} ").as_bytes())), 413);
 }
@@ -99,6 +100,7 @@ async fn a_body_that_stops_is_cut_off() {
         .into_parts();
     let start = Ok::<_, std::io::Error>(http_body::Frame::data(Bytes::from_static(b"{")));
     let frames = futures_util::stream::iter([start]).chain(futures_util::stream::pending());
-    let refusal = read(&parts, http_body_util::StreamBody::new(frames)).await.unwrap_err();
+    let body = http_body_util::StreamBody::new(frames);
+    let refusal = read(&parts, body, LARGEST_BODY).await.unwrap_err();
     assert_eq!(refusal.into_answer().status, StatusCode::REQUEST_TIMEOUT);
 }

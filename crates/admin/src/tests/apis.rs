@@ -127,3 +127,21 @@ async fn lists() {
     let bad = send(api, "GET", "/apis?foo=1", None).await;
     assert_eq!((bad.status.as_u16(), bad.json), (400, json!({"foo": "unknown field"})));
 }
+
+#[tokio::test]
+async fn http_if_terminated_is_kept() {
+    let stored = Stored::sqlite().await;
+    let api = &stored.api;
+    let mut body = hello();
+    body["http_if_terminated"] = json!(false);
+    let made = send(api, "POST", "/apis", Some(body)).await;
+    assert_eq!(made.json["http_if_terminated"], false);
+    let tagged = json!({"tags": ["mine", "http_if_terminated:false"]});
+    assert_eq!(send(api, "PATCH", "/routes/hello", Some(tagged)).await.status, 200);
+    let other = send(api, "PATCH", "/apis/hello", Some(json!({"retries": 3}))).await;
+    assert_eq!(other.json["http_if_terminated"], false, "a PATCH without it keeps it");
+    let on = send(api, "PATCH", "/apis/hello", Some(json!({"http_if_terminated": "true"}))).await;
+    assert_eq!((on.status.as_u16(), &on.json["http_if_terminated"]), (200, &json!(true)));
+    let route = send(api, "GET", "/routes/hello", None).await;
+    assert_eq!(route.json["tags"], json!(["mine"]));
+}

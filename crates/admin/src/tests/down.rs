@@ -90,20 +90,18 @@ async fn origins_are_limited_when_configured() {
 }
 
 #[tokio::test]
-async fn the_workspace_prefix_is_for_clients_that_name_themselves() {
-    for (path, agent, status) in [
-        ("/default/schemas/services", Some("go-kong"), 200),
-        ("/default/workspaces/default", Some("go-kong"), 200),
-        ("/default/workspaces/other", Some("go-kong"), 404),
-        ("/other/schemas/services", Some("go-kong"), 404),
-        ("/default/default/schemas/services", Some("go-kong"), 404),
-        ("/default/schemas/services", None, 404),
+async fn the_workspace_may_stand_before_every_path() {
+    for (path, status) in [
+        ("/default/schemas/services", 200),
+        ("/default/kong", 503),
+        ("/default/workspaces/default", 200),
+        ("/default/workspaces/other", 404),
+        ("/other/schemas/services", 404),
+        ("/default/default/schemas/services", 404),
+        ("/default", 503),
+        ("/kong", 404),
+        ("/workspaces", 404),
     ] {
-        let mut request = Request::get(path);
-        if let Some(agent) = agent {
-            request = request.header(header::USER_AGENT, agent);
-        }
-        let answer = answered(&api(), request.body(Full::default()).unwrap()).await;
-        assert_eq!(answer.status, status, "{path} {agent:?}");
+        assert_eq!(send(&api(), "GET", path, None).await.status, status, "{path}");
     }
 }

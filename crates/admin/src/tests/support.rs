@@ -22,6 +22,9 @@ use crate::{
     UpstreamHealth, Wanted,
 };
 
+/// Kong's default.
+pub(crate) const LARGEST_BODY: usize = 10 << 20;
+
 /// 2023-11-14T22:13:20Z, in microseconds.
 pub(crate) const NOW_US: i64 = 1_700_000_000_000_000;
 
@@ -44,6 +47,8 @@ pub(crate) fn state(store: Arc<dyn Store>) -> State {
             router_flavor: RouterFlavor::TraditionalCompatible,
             configuration: crate::Object::new(),
             gui_origins: Vec::new(),
+            largest_body: LARGEST_BODY,
+            largest_entity: 16 << 20,
             default_wait: None,
         }),
     }

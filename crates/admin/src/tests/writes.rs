@@ -117,12 +117,58 @@ async fn segments_are_decoded() {
 #[tokio::test]
 async fn bodies_that_are_too_large_are_refused() {
     let sqlite = Stored::sqlite().await;
-    let body = format!("{{\"host\":\"{}\"}}", "x".repeat(crate::body::MAX_BYTES));
+    let body = format!("{{\"host\":\"{}\"}}", "x".repeat(super::support::LARGEST_BODY));
     let request = Request::post("/services")
         .header(header::CONTENT_TYPE, "application/json")
         .body(Full::from(body))
         .unwrap();
     let answer = answered(&sqlite.api, request).await;
     assert_eq!(answer.status, 413);
-    assert_eq!(answer.json["message"], "the body is larger than 10 MiB");
+    assert_eq!(
+        answer.json["message"],
+        "the body is larger than 10 MiB; the setting nginx_admin_client_max_body_size allows more"
+    );
+}
+
+#[tokio::test]
+async fn an_entity_that_no_data_plane_takes_is_refused() {
+    let mut stored = Stored::sqlite().await;
+    let mut about = (*stored.state.about).clone();
+    about.largest_entity = 2000;
+    stored.state.about = std::sync::Arc::new(about);
+    let api = crate::Api::new(stored.state.clone());
+    let tags = |count: usize| -> serde_json::Value {
+        json!((0..count).map(|n| format!("tag-number-{n:04}")).collect::<Vec<_>>())
+    };
+    let body = json!({"name": "a", "host": "a", "tags": tags(50)});
+    assert_eq!(send(&api, "POST", "/services", Some(body)).await.status, 201);
+    let grown = send(&api, "PATCH", "/services/a", Some(json!({"tags": tags(200)}))).await;
+    assert_eq!(grown.status, 413);
+    let said = grown.json["message"].as_str().unwrap();
+    assert!(said.contains("'services' entity") && said.contains("data planes take"), "{said}");
+    let kept = send(&api, "GET", "/services/a", None).await;
+    assert_eq!(kept.json["tags"].as_array().unwrap().len(), 50);
+    let declared =
+        json!({"_format_version": "3.0", "services": [{"host": "b", "tags": tags(200)}]});
+    assert_eq!(send(&api, "POST", "/declarative", Some(declared)).await.status, 413);
+}
+
+#[tokio::test]
+async fn cache_keys_lead_to_entities() {
+    let stored = Stored::sqlite().await;
+    let api = &stored.api;
+    send(api, "POST", "/consumers", Some(json!({"username": "c"}))).await;
+    send(api, "POST", "/consumers/c/key-auth", Some(json!({"key": "k", "ttl": 10}))).await;
+    let workspace = stored.state.about.workspace_id;
+    for path in [
+        "/cache/keyauth_credentials:k".to_owned(),
+        format!("/cache/keyauth_credentials:k:::::{workspace}"),
+    ] {
+        let found = send(api, "GET", &path, None).await;
+        assert_eq!((found.status.as_u16(), &found.json["key"]), (200, &json!("k")), "{path}");
+    }
+    assert_eq!(send(api, "GET", "/cache/keyauth_credentials:other", None).await.status, 404);
+    assert_eq!(send(api, "DELETE", "/cache/keyauth_credentials:k", None).await.status, 204);
+    stored.clock.advance(std::time::Duration::from_secs(10));
+    assert_eq!(send(api, "GET", "/cache/keyauth_credentials:k", None).await.status, 404);
 }
