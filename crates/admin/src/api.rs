@@ -173,6 +173,7 @@ impl Api {
             Endpoint::Api => apis::item(call).await,
             Endpoint::Root => info::root(state).await,
             Endpoint::Status => info::status(state, &call.query).await,
+            Endpoint::Metrics => Ok(info::metrics(state)),
             Endpoint::Endpoints => {
                 let shown: Vec<String> = self.routes.iter().map(Route::shown).collect();
                 Ok(Answer::json(StatusCode::OK, &json!({ "data": shown })))

@@ -42,6 +42,8 @@ pub(crate) enum Endpoint {
     Root,
     /// `/status`
     Status,
+    /// `/metrics`
+    Metrics,
     /// `/endpoints`
     Endpoints,
     /// `/openapi.json`
@@ -239,6 +241,7 @@ const FIXED: &[(&str, Endpoint)] = &[
     ("/filter-chains/{filter_chains}", Endpoint::FilterChains),
     ("/filter-chains/{filter_chains}/route", Endpoint::FilterChains),
     ("/filter-chains/{filter_chains}/service", Endpoint::FilterChains),
+    ("/metrics", Endpoint::Metrics),
     ("/openapi.json", Endpoint::OpenApi),
     ("/plugins/enabled", Endpoint::EnabledPlugins),
     ("/plugins/schema/{name}", Endpoint::PluginConfigSchema),

@@ -4,12 +4,14 @@ use std::collections::BTreeSet;
 use std::str::FromStr;
 use std::time::Duration;
 
-use http::{HeaderName, StatusCode};
+use http::header::CONTENT_TYPE;
+use http::{HeaderName, HeaderValue, StatusCode};
 use model::Kind;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use telemetry::build_info::KONG_VERSION;
 use telemetry::logging::Level;
+use telemetry::metrics;
 
 use crate::answer::Answer;
 use crate::error::Refusal;
@@ -96,6 +98,14 @@ pub(crate) async fn status(state: &State, query: &Query) -> Result<Answer, Refus
         "database": { "reachable": state.store.head().await.is_ok() },
     });
     Ok(Answer::json(StatusCode::OK, &body))
+}
+
+/// `GET /metrics`.
+pub(crate) fn metrics(state: &State) -> Answer {
+    let mut answer = Answer::empty(StatusCode::OK);
+    answer.headers.insert(CONTENT_TYPE, HeaderValue::from_static(metrics::CONTENT_TYPE));
+    answer.body = state.node.metrics().into();
+    answer
 }
 
 /// How `/status` shows amounts of memory.

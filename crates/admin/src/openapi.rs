@@ -264,6 +264,7 @@ fn summary(endpoint: &Endpoint) -> &'static str {
         Endpoint::ActiveTargets(_) => "Targets that get requests, as Kong 0.10 lists them",
         Endpoint::UpstreamHealth(_) => "The health of an upstream's targets",
         Endpoint::Root => "What this node is, and how it is set up",
+        Endpoint::Metrics => "What the node counts, in Prometheus's text format",
         Endpoint::Status => "Connections, memory, and whether the database is reachable",
         Endpoint::Endpoints => "All paths",
         Endpoint::OpenApi => "This document",

@@ -219,6 +219,9 @@ pub trait Node: Send + Sync + 'static {
     /// Resident memory of this process in bytes.
     fn resident_memory(&self) -> u64;
 
+    /// What this process counts, in Prometheus's text format.
+    fn metrics(&self) -> String;
+
     /// The level from which on messages are logged.
     fn log_level(&self) -> Level;
 

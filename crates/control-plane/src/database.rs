@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use lifecycle::Readiness;
 use process::{DirectoryError, Process};
 use settings::{Database, Settings};
 use store::Store;
@@ -45,19 +46,29 @@ pub async fn migrate(settings: &Settings) -> Result<Vec<String>, OpenError> {
     Ok(store_sql::migrate(&database(settings)?).await?)
 }
 
-/// Not ready while the database cannot be reached; it is asked every so often.
-pub(crate) fn watch(process: &Process, store: Arc<dyn Store>, every: Duration) {
-    let readiness = process.readiness.clone();
+/// Asks the database every so often whether it can be reached, and tells in log and metrics. What
+/// `readiness` there is is not given while it cannot.
+pub(crate) fn watch(
+    process: &Process,
+    store: Arc<dyn Store>,
+    every: Duration,
+    readiness: Option<Readiness>,
+) {
+    let reachable = process
+        .metrics
+        .gauge("kong_datastore_reachable", "Datastore reachable from Kong, 0 is unreachable");
     process.tasks.background("database watch", async move {
         let mut unreachable = None;
         loop {
             match tokio::time::timeout(every, store.head()).await {
                 Ok(Ok(_)) => {
+                    reachable.set(1.0);
                     if unreachable.take().is_some() {
                         tracing::info!("the database can be reached again");
                     }
                 }
                 failed => {
+                    reachable.set(0.0);
                     if unreachable.is_none() {
                         let why = match failed {
                             Ok(Err(error)) => error.to_string(),
@@ -67,7 +78,8 @@ pub(crate) fn watch(process: &Process, store: Arc<dyn Store>, every: Duration) {
                             error = why,
                             "the database cannot be reached; data planes go on serving"
                         );
-                        unreachable = Some(readiness.hold(UNREACHABLE));
+                        unreachable =
+                            Some(readiness.as_ref().map(|readiness| readiness.hold(UNREACHABLE)));
                     }
                 }
             }

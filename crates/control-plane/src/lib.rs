@@ -9,6 +9,7 @@ mod database;
 mod expiry;
 mod listeners;
 mod local;
+mod metrics;
 mod node;
 mod start;
 mod view;

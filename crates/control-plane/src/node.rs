@@ -52,6 +52,10 @@ impl admin::Node for Node {
         process::resident_memory()
     }
 
+    fn metrics(&self) -> String {
+        self.process.metrics.render()
+    }
+
     fn log_level(&self) -> Level {
         self.process.log.level()
     }

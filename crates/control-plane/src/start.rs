@@ -22,6 +22,7 @@ use crate::database;
 use crate::expiry;
 use crate::listeners::{AdminListeners, ListenError};
 use crate::local::LocalDataPlane;
+use crate::metrics;
 use crate::node::{self, Node};
 use crate::view::View;
 
@@ -115,8 +116,12 @@ pub async fn start(
     };
     let publisher = publisher(settings, process, store.clone());
     let cluster = serve_data_planes(process, &publisher, cluster, pipe)?;
+    // Traffic that a data plane in the same process serves goes on without the database.
+    let readiness = (role == Role::ControlPlane).then(|| process.readiness.clone());
+    database::watch(process, store.clone(), settings.db_update_frequency, readiness);
+    process.introduce(node_id);
     if role == Role::ControlPlane {
-        database::watch(process, store.clone(), settings.db_update_frequency);
+        metrics::register(&process.metrics, publisher.fleet().clone());
     }
     let counters = Arc::new(Counters::default());
     let view = Arc::new(View { fleet: publisher.fleet().clone(), local: local.clone() });

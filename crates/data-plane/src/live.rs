@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use balancer::Upstream;
 use snapshot::LiveChange;
@@ -44,6 +45,15 @@ impl Live {
                 }
             }
         }
+    }
+
+    /// All of them as they stand, by name.
+    pub(crate) fn views(&self, now: Instant) -> Vec<balancer::View> {
+        // Not under the lock: a view takes one of its own.
+        let upstreams: Vec<Arc<Upstream>> = self.lock().values().cloned().collect();
+        let mut views: Vec<_> = upstreams.iter().map(|upstream| upstream.view(now)).collect();
+        views.sort_by(|a, b| a.name.cmp(&b.name));
+        views
     }
 
     /// One of them.

@@ -1,15 +1,75 @@
 //! What a data plane counts of its connection to the control planes.
 
+use balancer::{Label, View};
+use plugin::Node;
 use subscribe::{State, Status};
 use telemetry::metrics::{Kind, Registry, Text};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use crate::live::Live;
+
 const STATES: [State; 4] = [State::Booting, State::Streaming, State::Polling, State::Stale];
 
-/// Registers the metrics; they are read off the status when they are asked for.
-pub(crate) fn register(metrics: &Registry, status: watch::Receiver<Status>) {
-    metrics.collect(move |text| render(&status.borrow(), Instant::now(), text));
+/// Registers the metrics; they are read off the status when they are asked for. `together`: with
+/// the control plane in one process.
+pub(crate) fn register(metrics: &Registry, status: watch::Receiver<Status>, together: bool) {
+    metrics.collect(move |text| {
+        let status = status.borrow().clone();
+        if !together {
+            let name = "kong_control_plane_connected";
+            text.family(name, Kind::Gauge, "Kong connected to control plane, 0 is unconnected");
+            text.whole(name, &[], u64::from(status.state == State::Streaming));
+        }
+        render(&status, Instant::now(), text);
+    });
+}
+
+/// Registers the health of targets, which is told while a `prometheus` plugin asks for it.
+pub(crate) fn register_health(node: &Node, live: &Live) {
+    let (told, live) = (node.clone(), live.clone());
+    node.metrics.collect(move |text| {
+        if plugins::tells_upstream_health(&told) {
+            render_health(&live.views(told.clock.monotonic()), text);
+        }
+    });
+}
+
+fn render_health(upstreams: &[View], text: &mut Text) {
+    const STATES: [(Label, &str); 4] = [
+        (Label::ChecksOff, "healthchecks_off"),
+        (Label::Healthy, "healthy"),
+        (Label::Unhealthy, "unhealthy"),
+        (Label::DnsError, "dns_error"),
+    ];
+    let name = "kong_upstream_target_health";
+    let mut begun = false;
+    let mut tell = |upstream: &View, target: &str, address: &str, health: Label| {
+        if !std::mem::replace(&mut begun, true) {
+            text.family(name, Kind::Gauge, "Health status of targets of upstream");
+        }
+        for (state, word) in STATES {
+            let labels = [
+                ("upstream", &*upstream.name),
+                ("target", target),
+                ("address", address),
+                ("state", word),
+                ("subsystem", "http"),
+            ];
+            text.whole(name, &labels, u64::from(state == health));
+        }
+    };
+    for upstream in upstreams {
+        for target in &upstream.targets {
+            let named = format!("{}:{}", target.host, target.port);
+            for address in &target.addresses {
+                tell(upstream, &named, &address.address.to_string(), address.health);
+            }
+            if target.addresses.is_empty() {
+                tell(upstream, &named, "", target.health);
+            }
+        }
+    }
 }
 
 fn render(status: &Status, now: Instant, text: &mut Text) {
@@ -65,7 +125,7 @@ mod tests {
     async fn the_status_becomes_metrics() {
         let metrics = Registry::new();
         let (sender, receiver) = watch::channel(Status::default());
-        register(&metrics, receiver);
+        register(&metrics, receiver, false);
         assert!(metrics.render().contains("weir_sync_state{state=\"booting\"} 1\n"));
         assert!(!metrics.render().contains("weir_revision{"));
 

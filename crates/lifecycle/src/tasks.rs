@@ -35,6 +35,11 @@ impl Tasks {
         &self.shutdown
     }
 
+    /// How many tasks run that [`finish`](Tasks::finish) waits for.
+    pub fn running(&self) -> usize {
+        self.tracker.len()
+    }
+
     /// Runs a task on the present runtime. [`finish`](Tasks::finish) waits for it.
     ///
     /// # Panics

@@ -17,6 +17,7 @@ mod ip_restriction;
 mod jwt;
 mod key_auth;
 mod pairs;
+mod prometheus;
 mod query;
 mod rate_limiting;
 mod request_size_limiting;
@@ -26,6 +27,8 @@ mod settings;
 
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
+
+pub use prometheus::tells_upstream_health;
 
 use plugin::{Definition, Listing, PluginCatalogue, Registry};
 
@@ -54,6 +57,7 @@ pub fn bundled() -> &'static Bundled {
             acl::definition(),
             rate_limiting::definition(),
             response_transformer::definition(),
+            prometheus::definition(),
             request_termination::definition(),
         ];
         let named = definitions.iter().enumerate();

@@ -14,12 +14,14 @@ pub mod tls;
 
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use lifecycle::{Clock, Readiness, Shutdown, SystemClock, Tasks};
 use settings::Settings;
 use telemetry::logging::{self, Format, Level};
 use telemetry::metrics::Registry;
 use tokio::signal::unix::{SignalKind, signal};
+use uuid::Uuid;
 
 pub use bind::{BindError, bind, bind_all, plain};
 pub use directory::{DirectoryError, node_id, prepare};
@@ -39,6 +41,8 @@ pub struct Process {
     pub metrics: Registry,
     /// The level of the log.
     pub log: logging::Handle,
+    /// Whether the node's own metrics are among the others.
+    introduced: Arc<AtomicBool>,
 }
 
 impl Process {
@@ -93,6 +97,14 @@ impl Process {
         Ok(())
     }
 
+    /// Tells in the metrics which node this is and how it does. The planes of one process both do:
+    /// the second time changes nothing.
+    pub fn introduce(&self, id: Uuid) {
+        if !self.introduced.swap(true, Ordering::Relaxed) {
+            machine::register_node(&self.metrics, id, self.tasks.clone());
+        }
+    }
+
     fn with(log: logging::Handle) -> Process {
         Process {
             clock: Arc::new(SystemClock),
@@ -100,6 +112,7 @@ impl Process {
             readiness: Readiness::new(),
             metrics: Registry::new(),
             log,
+            introduced: Arc::default(),
         }
     }
 }

@@ -148,34 +148,36 @@ impl Traffic {
 }
 
 /// Renders the sums over all threads: Kong's names where Kong has the metric.
-pub(crate) fn render(threads: &[Arc<Counters>], text: &mut Text) {
+pub(crate) fn render(threads: &[Arc<Counters>], node: &str, text: &mut Text) {
     let sum = |counter: fn(&Counters) -> &AtomicU64| -> u64 {
         threads.iter().map(|thread| counter(thread).load(Relaxed)).fold(0, u64::wrapping_add)
     };
     let (accepted, closed) = (sum(|c| &c.accepted), sum(|c| &c.closed));
     let requests = sum(|c| &c.requests);
     text.family("kong_nginx_connections_total", Kind::Gauge, "Number of connections by subsystem");
-    let node = ("subsystem", "http");
+    let node = [("node_id", node), ("subsystem", "http")];
+    let of_node = |state| [node[0], node[1], ("state", state)];
     for (state, number) in [
         ("accepted", accepted),
         ("active", accepted.saturating_sub(closed)),
         ("handled", accepted),
         ("total", requests),
     ] {
-        text.whole("kong_nginx_connections_total", &[node, ("state", state)], number);
+        text.whole("kong_nginx_connections_total", &of_node(state), number);
     }
     let (sessions, ended) = (sum(|c| &c.stream_accepted), sum(|c| &c.stream_closed));
-    let node = ("subsystem", "stream");
     for (state, number) in [
         ("accepted", sessions),
         ("active", sessions.saturating_sub(ended)),
         ("handled", sessions),
         ("total", sessions),
     ] {
-        text.whole("kong_nginx_connections_total", &[node, ("state", state)], number);
+        text.whole("kong_nginx_connections_total", &[node[0], ("subsystem", "stream"), ("state", state)], number);
     }
+    let name = "kong_nginx_requests_total";
+    text.family(name, Kind::Gauge, "Number of requests total");
+    text.whole(name, &node, requests);
     let counters = [
-        ("kong_nginx_requests_total", "Total number of requests", requests),
         ("weir_accept_errors_total", "Connections that could not be accepted", sum(|c| &c.refused)),
         ("weir_client_sent_bytes_total", "Bytes of answers sent", sum(|c| &c.client_bytes_out)),
         (

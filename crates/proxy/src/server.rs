@@ -19,6 +19,7 @@ use settings::Listener;
 use telemetry::metrics::Registry;
 use tokio::task::LocalSet;
 use tokio_rustls::TlsAcceptor;
+use uuid::Uuid;
 
 use crate::{
     access_log::{AccessLog, Both, FLUSH, Writer},
@@ -201,10 +202,10 @@ impl Bound {
 }
 
 impl Running {
-    /// Adds the proxy's metrics to a registry.
-    pub fn register(&self, registry: &Registry) {
-        let threads = self.counters.clone();
-        registry.collect(move |text| counters::render(&threads, text));
+    /// Adds the proxy's metrics to a registry; `node` is the label of those that Kong gives one.
+    pub fn register(&self, registry: &Registry, node: Uuid) {
+        let (threads, node) = (self.counters.clone(), node.to_string());
+        registry.collect(move |text| counters::render(&threads, &node, text));
     }
 
     /// What the threads did so far, also after [`join`](Running::join).

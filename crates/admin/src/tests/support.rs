@@ -180,6 +180,10 @@ impl Fleet for Nobody {
 }
 
 impl Node for Nobody {
+    fn metrics(&self) -> String {
+        "# no metrics\n".to_owned()
+    }
+
     fn connections(&self) -> Connections {
         Connections::default()
     }

@@ -20,7 +20,7 @@ use value::Metric;
 /// The content type of [`Registry::render`].
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-type Collector = Box<dyn Fn(&mut Text) + Send + Sync>;
+type Collector = Arc<dyn Fn(&mut Text) + Send + Sync>;
 
 /// The metrics of a process. Clones share them.
 ///
@@ -91,13 +91,15 @@ impl Registry {
 
     /// Metrics that are computed when they are asked for, or kept elsewhere (per thread).
     pub fn collect(&self, collector: impl Fn(&mut Text) + Send + Sync + 'static) {
-        self.lock().push(Box::new(collector));
+        self.lock().push(Arc::new(collector));
     }
 
     /// All metrics as text.
     pub fn render(&self) -> String {
         let mut text = Text::default();
-        for collector in self.lock().iter() {
+        // Not under the lock: a collector may come to register another.
+        let collectors = self.lock().clone();
+        for collector in collectors {
             collector(&mut text);
         }
         text.into_string()
