@@ -88,18 +88,20 @@ pub fn start(
         "status_listen",
         &process::plain("status_listen", &settings.status_listen),
     )?;
+    let together = control_plane.is_some();
     let subscription = subscription(settings, control_plane, random.next_u64())?;
 
+    let id = subscription.node.id;
     let node = plugin::Node::new(
-        subscription.node.id,
+        id,
         process.clock.clone(),
         process.tasks.clone(),
         process.metrics.clone(),
-        Arc::new(plugin::NoClusterCounters),
+        Arc::new(plugin::NoCounters),
     )
     .dialing(Arc::new(Dialer(Connector::new(&resolver(settings)))));
-    let quiet = node.clone();
-    let builder = Builder::new(rules(settings), plugins::bundled(), node, random.next_u64());
+    let builder =
+        Builder::new(rules(settings), plugins::bundled(), node.clone(), random.next_u64());
     let cell = Cell::new(builder.snapshot());
     let keeper = KeeperSettings {
         resolver: resolver(settings),
@@ -109,20 +111,22 @@ pub fn start(
     let live = Live::new(Keeper::start(keeper, process.clock.clone(), &process.tasks));
     let (proxy, streams) = (bound.addresses(), bound.stream_addresses());
     let threads = bound.run(&cell, process.tasks.shutdown())?;
-    threads.register(&process.metrics);
+    threads.register(&process.metrics, id);
+    process.introduce(id);
+    metrics::register_health(&node, &live);
     process.on_reopen_signal(threads.reopen_logs())?;
     let view = View::new(live.clone(), threads.traffic(), process.clock.clone());
     process.tasks.spawn("traffic threads", async move {
         let joined = tokio::task::spawn_blocking(move || threads.join()).await;
         // Nothing is logged any more: what plugins still have to send goes out.
-        quiet.fall_quiet();
+        node.fall_quiet();
         joined??;
         Ok::<(), Failure>(())
     });
 
     let client = Client::new(subscription);
     let synced = client.status();
-    metrics::register(&process.metrics, synced.clone());
+    metrics::register(&process.metrics, synced.clone(), together);
     wait_for_configuration(process, synced.clone());
     let shutdown = process.tasks.shutdown().clone();
     let serve = Serve::new(builder, cell, live);

@@ -1,26 +1,17 @@
-//! Counters that the data planes of a cluster share.
+//! Counters that data planes share.
 
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
 
-use uuid::Uuid;
-
-/// What is counted: who asked, in which window of time, for which plugin scope.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct CounterKey {
-    /// Who, or what, requests are counted for.
-    pub identifier: Arc<str>,
-    /// Kong's name of the period (`minute`).
-    pub period: &'static str,
-    /// When the window began, in seconds since 1970.
-    pub start: u64,
-    /// When it may be forgotten, in seconds since 1970.
-    pub end: u64,
-    /// The service that the plugin is configured on.
-    pub service: Option<Uuid>,
-    /// The route that the plugin is configured on.
-    pub route: Option<Uuid>,
+/// A change of one counter.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Increment {
+    /// The counter's name; one that is not there stands at 0.
+    pub key: String,
+    /// What is added; 0 reads, less than 0 takes back.
+    pub by: i64,
+    /// When the counter may be forgotten, in seconds since 1970.
+    pub expires_at: u64,
 }
 
 /// Why counters elsewhere could not be changed or read: for the log.
@@ -28,22 +19,23 @@ pub struct CounterKey {
 #[error("{0}")]
 pub struct CountersError(pub String);
 
-/// What comes of [`ClusterCounters::add`].
-pub type Totals<'a> = Pin<Box<dyn Future<Output = Result<Vec<u64>, CountersError>> + Send + 'a>>;
+/// What comes of [`Counters::add`].
+pub type Totals<'a> = Pin<Box<dyn Future<Output = Result<Vec<i64>, CountersError>> + Send + 'a>>;
 
-/// The counters in the control plane's database (Kong's `ratelimiting_metrics`).
-pub trait ClusterCounters: Send + Sync + 'static {
-    /// Adds to counters, in one step with those of all other data planes, and answers with what
-    /// each then stands at, in the same order; adding 0 reads. Bounds its own time.
-    fn add(&self, increments: Vec<(CounterKey, i64)>) -> Totals<'_>;
+/// Counters that are kept elsewhere, for all data planes: in the control plane's database, or
+/// wherever a plugin keeps some.
+pub trait Counters: Send + Sync + 'static {
+    /// Adds to counters, each in one step, and answers with what each then stands at, in the same
+    /// order. Bounds its own time. After an error each increment was made or not: nobody knows.
+    fn add(&self, increments: Vec<Increment>) -> Totals<'_>;
 }
 
 /// No control plane: every call fails.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct NoClusterCounters;
+pub struct NoCounters;
 
-impl ClusterCounters for NoClusterCounters {
-    fn add(&self, _: Vec<(CounterKey, i64)>) -> Totals<'_> {
+impl Counters for NoCounters {
+    fn add(&self, _: Vec<Increment>) -> Totals<'_> {
         let error = CountersError("this data plane has no control plane to count with".to_owned());
         Box::pin(std::future::ready(Err(error)))
     }

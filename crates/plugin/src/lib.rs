@@ -21,7 +21,7 @@ mod phase;
 pub use answer::{Answer, Rendering};
 pub use body::{BodyError, RequestBody, ResponseBody};
 pub use catalogue::{Listing, PluginCatalogue};
-pub use counters::{ClusterCounters, CounterKey, CountersError, NoClusterCounters, Totals};
+pub use counters::{Counters, CountersError, Increment, NoCounters, Totals};
 pub use definition::{BuildError, Definition, Instance, Registry, Scope};
 pub use dial::{Connection, Destination, DialError, Dialer, Dialing, NoDialer, Tls};
 pub use directory::{Credential, CredentialKind, Directory};

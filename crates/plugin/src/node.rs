@@ -12,7 +12,7 @@ use telemetry::metrics::Registry;
 use tokio::sync::watch;
 use uuid::Uuid;
 
-use crate::counters::{ClusterCounters, NoClusterCounters};
+use crate::counters::{Counters, NoCounters};
 use crate::dial::{Dialer, NoDialer};
 
 /// The data plane that plugins run on. Clones share everything.
@@ -28,7 +28,7 @@ pub struct Node {
     /// What is counted.
     pub metrics: Registry,
     /// The counters that all data planes share through their control plane.
-    pub counters: Arc<dyn ClusterCounters>,
+    pub counters: Arc<dyn Counters>,
     /// Connections to whom plugins call.
     pub dialer: Arc<dyn Dialer>,
     quiet: Arc<watch::Sender<bool>>,
@@ -42,7 +42,7 @@ impl Node {
         clock: Arc<dyn Clock>,
         tasks: Tasks,
         metrics: Registry,
-        counters: Arc<dyn ClusterCounters>,
+        counters: Arc<dyn Counters>,
     ) -> Node {
         Node {
             id,
@@ -65,7 +65,7 @@ impl Node {
     /// A data plane by itself: the system's clock, tasks and metrics of its own, no control plane.
     pub fn detached() -> Node {
         let tasks = Tasks::new(Shutdown::new());
-        let counters = Arc::new(NoClusterCounters);
+        let counters = Arc::new(NoCounters);
         Node::new(Uuid::nil(), Arc::new(SystemClock), tasks, Registry::new(), counters)
     }
 

@@ -6,7 +6,10 @@ use std::fmt;
 use std::hash::BuildHasher;
 use std::sync::{Mutex, PoisonError};
 
+use smallvec::SmallVec;
+
 use super::period::Period;
+use super::who::Who;
 
 /// A limit for one period.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -16,13 +19,16 @@ pub(super) struct Limit {
 }
 
 /// What became of a request.
-#[derive(Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub(super) struct Counted {
     /// What was left of each limit before this request, in the order of the limits.
-    pub(super) left: Vec<f64>,
+    pub(super) left: Lefts,
     /// The place of the limit that stops it.
     pub(super) stopped_by: Option<usize>,
 }
+
+/// One number for each limit.
+pub(super) type Lefts = SmallVec<[f64; Period::ALL.len()]>;
 
 /// How often who asked in the present windows.
 pub(super) struct Counters {
@@ -36,7 +42,7 @@ const MOST: usize = 1 << 20;
 
 #[derive(Default)]
 struct Shard {
-    by_identifier: HashMap<Box<str>, [Window; Period::ALL.len()]>,
+    by_who: HashMap<Who, [Window; Period::ALL.len()]>,
     /// The size at which windows that have passed are cleared away.
     sweep_at: usize,
 }
@@ -55,14 +61,11 @@ impl Counters {
 
     /// Counts a request if no limit stops it. Checking and counting are one step: of requests at
     /// the same time no more pass than the limit says.
-    pub(super) fn count(&self, identifier: &str, limits: &[Limit], now: u64) -> Counted {
-        let at = self.hasher.hash_one(identifier) as usize % SHARDS;
-        let mut shard = match self.shards.get(at) {
-            Some(shard) => shard.lock().unwrap_or_else(PoisonError::into_inner),
-            None => return Counted { left: Vec::new(), stopped_by: None },
-        };
-        let windows = shard.windows(identifier, now);
-        let mut counted = Counted { left: Vec::with_capacity(limits.len()), stopped_by: None };
+    pub(super) fn count(&self, who: &Who, limits: &[Limit], now: u64) -> Counted {
+        let at = self.hasher.hash_one(who) as usize % SHARDS;
+        let mut shard = self.shards[at].lock().unwrap_or_else(PoisonError::into_inner);
+        let mut counted = Counted { left: Lefts::new(), stopped_by: None };
+        let Some(windows) = shard.windows(who, now) else { return counted };
         for (at, limit) in limits.iter().enumerate() {
             let window = &mut windows[limit.period as usize];
             let start = limit.period.start(now);
@@ -86,26 +89,27 @@ impl Counters {
 }
 
 impl Shard {
-    fn windows(&mut self, identifier: &str, now: u64) -> &mut [Window; Period::ALL.len()] {
-        if !self.by_identifier.contains_key(identifier) {
-            if self.by_identifier.len() >= self.sweep_at.max(64) {
+    /// The windows of somebody; there always are some.
+    fn windows(&mut self, who: &Who, now: u64) -> Option<&mut [Window; Period::ALL.len()]> {
+        if !self.by_who.contains_key(who) {
+            if self.by_who.len() >= self.sweep_at.max(64) {
                 self.sweep(now);
             }
-            self.by_identifier.insert(identifier.into(), Default::default());
+            self.by_who.insert(who.clone(), Default::default());
         }
-        self.by_identifier.entry(identifier.into()).or_default()
+        self.by_who.get_mut(who)
     }
 
     fn sweep(&mut self, now: u64) {
         let runs = |(window, period): (&Window, Period)| {
             window.count > 0 && window.start >= period.start(now)
         };
-        self.by_identifier.retain(|_, windows| windows.iter().zip(Period::ALL).any(runs));
-        while self.by_identifier.len() >= MOST / SHARDS {
-            let Some(somebody) = self.by_identifier.keys().next().cloned() else { break };
-            self.by_identifier.remove(&somebody);
+        self.by_who.retain(|_, windows| windows.iter().zip(Period::ALL).any(runs));
+        while self.by_who.len() >= MOST / SHARDS {
+            let Some(somebody) = self.by_who.keys().next().cloned() else { break };
+            self.by_who.remove(&somebody);
         }
-        self.sweep_at = (self.by_identifier.len() * 2).clamp(64, MOST / SHARDS);
+        self.sweep_at = (self.by_who.len() * 2).clamp(64, MOST / SHARDS);
     }
 }
 
@@ -121,6 +125,10 @@ mod tests {
 
     use super::*;
 
+    fn who(text: &str) -> Who {
+        Who::Text(text.into())
+    }
+
     const MINUTE: Limit = Limit { period: Period::Minute, most: 3.0 };
     const HOUR: Limit = Limit { period: Period::Hour, most: 5.0 };
 
@@ -128,8 +136,8 @@ mod tests {
     fn a_request_that_is_stopped_is_not_counted() {
         let counters = Counters::new();
         let count = |now| {
-            let counted = counters.count("a", &[MINUTE, HOUR], now);
-            (counted.left, counted.stopped_by)
+            let counted = counters.count(&who("a"), &[MINUTE, HOUR], now);
+            (counted.left.to_vec(), counted.stopped_by)
         };
         assert_eq!(count(0), (vec![3.0, 5.0], None));
         count(1);
@@ -138,15 +146,15 @@ mod tests {
         assert_eq!(count(60), (vec![3.0, 2.0], None));
         count(61);
         assert_eq!(count(62), (vec![1.0, 0.0], Some(1)));
-        assert_eq!(counters.count("b", &[MINUTE, HOUR], 62).left, [3.0, 5.0]);
+        assert_eq!(counters.count(&who("b"), &[MINUTE, HOUR], 62).left[..], [3.0, 5.0]);
     }
 
     #[test]
     fn a_late_request_counts_in_the_window_that_has_begun() {
         let counters = Counters::new();
-        counters.count("a", &[MINUTE], 60);
-        assert_eq!(counters.count("a", &[MINUTE], 59).left, [2.0]);
-        assert_eq!(counters.count("a", &[MINUTE], 61).left, [1.0]);
+        counters.count(&who("a"), &[MINUTE], 60);
+        assert_eq!(counters.count(&who("a"), &[MINUTE], 59).left[..], [2.0]);
+        assert_eq!(counters.count(&who("a"), &[MINUTE], 61).left[..], [1.0]);
     }
 
     #[test]
@@ -157,7 +165,7 @@ mod tests {
             for _ in 0..4 {
                 scope.spawn(|| {
                     for _ in 0..1000 {
-                        if counters.count("a", &limit, 5).stopped_by.is_none() {
+                        if counters.count(&who("a"), &limit, 5).stopped_by.is_none() {
                             passed.fetch_add(1, Ordering::Relaxed);
                         }
                     }
@@ -171,11 +179,11 @@ mod tests {
     fn what_has_passed_is_forgotten() {
         let counters = Counters::new();
         let size = || -> usize {
-            counters.shards.iter().map(|shard| shard.lock().unwrap().by_identifier.len()).sum()
+            counters.shards.iter().map(|shard| shard.lock().unwrap().by_who.len()).sum()
         };
         for second in 0..20_000_u64 {
             let limit = [Limit { period: Period::Second, most: 1.0 }];
-            counters.count(&second.to_string(), &limit, second);
+            counters.count(&who(&second.to_string()), &limit, second);
         }
         assert!(size() < SHARDS * 130, "{}", size());
     }

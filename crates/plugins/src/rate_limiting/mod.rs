@@ -3,20 +3,30 @@
 mod config;
 mod counters;
 mod period;
+mod redis;
+mod synced;
+mod who;
 
 use std::any::Any;
+use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use model::PluginProtocols;
 use plugin::{
     Access, Answer, BuildError, Definition, Exchange, Instance, Listing, Phases, Plugin, Scope,
+    Verdict,
 };
 use schema::Field;
+use smallvec::SmallVec;
+use uuid::Uuid;
 
 use crate::{fields, settings};
 use config::{Config, LimitBy, Policy};
-use counters::{Counted, Counters, Limit};
+use counters::{Counted, Counters, Lefts, Limit};
 use period::Period;
+use synced::{Found, Rhythm, Synced};
+use who::Who;
 
 pub(crate) fn definition() -> Definition {
     Definition {
@@ -37,12 +47,6 @@ pub(crate) fn definition() -> Definition {
 
 fn build(instance: &Instance<'_>) -> Result<Arc<dyn Plugin>, BuildError> {
     let config: Config = settings::read(instance)?;
-    let policy = config.policy.unwrap_or(Policy::Local);
-    if policy != Policy::Local {
-        return Err(BuildError(format!(
-            "policy '{policy}' cannot be used with this version: count with policy 'local'"
-        )));
-    }
     let most = [config.second, config.minute, config.hour, config.day, config.month, config.year];
     let limit = |(period, most): (Period, Option<f64>)| Some(Limit { period, most: most? });
     // Counts go on when limits change; with another scope they would be of other requests.
@@ -50,68 +54,139 @@ fn build(instance: &Instance<'_>) -> Result<Arc<dyn Plugin>, BuildError> {
         let previous: &dyn Any = &**previous;
         previous.downcast_ref::<RateLimiting>()
     });
-    let counters = match previous.filter(|previous| previous.scope == instance.scope) {
-        Some(previous) => Arc::clone(&previous.counters),
-        None => Arc::new(Counters::new()),
+    let previous = previous.filter(|previous| {
+        previous.scope == instance.scope && counted_alike(&previous.config, &config)
+    });
+    let counting = match previous {
+        Some(previous) => previous.counting.clone(),
+        None => Counting::start(&config, instance)?,
     };
     Ok(Arc::new(RateLimiting {
         limits: Period::ALL.into_iter().zip(most).filter_map(limit).collect(),
         scope: instance.scope,
-        counters,
+        counting,
         config,
     }))
 }
 
-#[derive(Debug)]
+/// Whether two configurations keep their counters in the same way at the same place.
+fn counted_alike(one: &Config, other: &Config) -> bool {
+    one.policy == other.policy && one.redis == other.redis && one.sync_rate == other.sync_rate
+}
+
 struct RateLimiting {
     config: Config,
-    limits: Vec<Limit>,
+    limits: Arc<[Limit]>,
     scope: Scope,
-    counters: Arc<Counters>,
+    counting: Counting,
+}
+
+impl fmt::Debug for RateLimiting {
+    /// Leaves out the configuration, which may hold a password.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RateLimiting").field("limits", &self.limits).finish_non_exhaustive()
+    }
+}
+
+/// Where requests are counted.
+#[derive(Clone, Debug)]
+enum Counting {
+    /// In the memory of this data plane.
+    Here(Arc<Counters>),
+    /// In Redis, or by the control plane.
+    Elsewhere(Synced),
+}
+
+/// How often counters are exchanged with the control plane at least.
+const CLUSTER: Duration = Duration::from_millis(500);
+
+impl Counting {
+    fn start(config: &Config, instance: &Instance<'_>) -> Result<Counting, BuildError> {
+        let node = instance.node;
+        let (counters, rhythm): (Arc<dyn plugin::Counters>, _) = match config.policy {
+            None | Some(Policy::Local) => return Ok(Counting::Here(Arc::new(Counters::new()))),
+            Some(Policy::Cluster) => (node.counters.clone(), Rhythm::Every(CLUSTER)),
+            Some(Policy::Redis) => {
+                let rhythm = match Duration::try_from_secs_f64(config.sync_rate) {
+                    Ok(every) if !every.is_zero() => Rhythm::Every(every),
+                    _ => Rhythm::Always,
+                };
+                (redis::connection(&config.redis, node)?, rhythm)
+            }
+        };
+        let id = |id: Option<Uuid>| id.unwrap_or_default();
+        let scope = instance.scope;
+        let prefix = format!("ratelimit:{}:{}:", id(scope.route), id(scope.service));
+        Ok(Counting::Elsewhere(Synced::start(prefix, rhythm, counters, node)))
+    }
 }
 
 impl Plugin for RateLimiting {
     fn access<'a>(&'a self, exchange: &'a mut Exchange<'_>) -> Access<'a> {
-        let now = exchange.started_us / 1_000_000;
-        let counted = self.counters.count(&self.identifier(exchange), &self.limits, now);
-        let standing = Standing::of(&self.limits, &counted, now);
-        if !self.config.hide_client_headers {
-            standing.tell(&self.limits, exchange.response_fields);
-        }
-        if counted.stopped_by.is_none() {
-            return Access::CONTINUE;
-        }
-        let status = self.config.error_code.unwrap_or(429.0) as u16;
-        let message = self.config.error_message.as_deref().unwrap_or("API rate limit exceeded");
-        let answer = Answer::error(status, message);
-        match self.config.hide_client_headers {
-            true => answer.into(),
-            false => answer.field("Retry-After", &standing.reset.to_string()).into(),
+        let who = self.who(exchange);
+        let synced = match &self.counting {
+            Counting::Here(counters) => {
+                let now = exchange.started_us / 1_000_000;
+                let counted = counters.count(&who, &self.limits, now);
+                return Access::Now(self.decide(&counted, exchange));
+            }
+            Counting::Elsewhere(synced) => synced,
+        };
+        match synced.count(&who, &self.limits, exchange.started_us) {
+            Found::Counted(counted) => Access::Now(self.decide(&counted, exchange)),
+            Found::Unknown => Access::Later(Box::pin(async move {
+                let limits = self.limits.clone();
+                match synced.ask(who, limits, exchange.started_us).await {
+                    Ok(counted) => self.decide(&counted, exchange),
+                    // Who counts has said so in the log.
+                    Err(_) if self.config.fault_tolerant => Verdict::Continue,
+                    Err(_) => Verdict::Answer(Answer::failure()),
+                }
+            })),
         }
     }
 }
 
 impl RateLimiting {
+    /// Tells the client how it stands, and refuses what a limit stops.
+    fn decide(&self, counted: &Counted, exchange: &mut Exchange<'_>) -> Verdict {
+        let standing = Standing::of(&self.limits, counted, exchange.started_us / 1_000_000);
+        if !self.config.hide_client_headers {
+            standing.tell(&self.limits, exchange.response_fields);
+        }
+        if counted.stopped_by.is_none() {
+            return Verdict::Continue;
+        }
+        let status = self.config.error_code.unwrap_or(429.0) as u16;
+        let message = self.config.error_message.as_deref().unwrap_or("API rate limit exceeded");
+        let answer = Answer::error(status, message);
+        Verdict::Answer(match self.config.hide_client_headers {
+            true => answer,
+            false => answer.field("Retry-After", &standing.reset.to_string()),
+        })
+    }
+
     /// Who, or what, the request is counted for.
-    fn identifier(&self, exchange: &Exchange<'_>) -> String {
+    fn who(&self, exchange: &Exchange<'_>) -> Who {
         let consumer = || exchange.identity.consumer.as_ref().map(|consumer| consumer.id);
         let credential = || exchange.identity.credential;
         let found = match self.config.limit_by.unwrap_or(LimitBy::Consumer) {
-            LimitBy::Consumer => consumer().or_else(credential).map(|id| id.to_string()),
-            LimitBy::Credential => credential().map(|id| id.to_string()),
-            LimitBy::Service => exchange.service.map(|service| service.id.to_string()),
+            LimitBy::Consumer => consumer().or_else(credential).map(Who::Id),
+            LimitBy::Credential => credential().map(Who::Id),
+            LimitBy::Service => exchange.service.map(|service| Who::Id(service.id)),
             LimitBy::Header => {
                 let name = self.config.header_name.as_deref().unwrap_or_default();
                 let mut values = exchange.request.fields.named(name.as_bytes());
-                values.next().map(|value| String::from_utf8_lossy(value).into_owned())
+                values.next().map(|value| Who::Text(String::from_utf8_lossy(value).into()))
             }
             LimitBy::Path => {
-                let path = self.config.path.as_ref();
-                path.filter(|path| path.as_bytes() == exchange.request.path()).cloned()
+                let path = self.config.path.as_deref();
+                let path = path.filter(|path| path.as_bytes() == exchange.request.path());
+                path.map(|path| Who::Text(path.into()))
             }
             LimitBy::Ip => None,
         };
-        found.unwrap_or_else(|| exchange.client.address.to_string())
+        found.unwrap_or(Who::Address(exchange.client.address))
     }
 }
 
@@ -119,7 +194,7 @@ impl RateLimiting {
 #[derive(Debug, PartialEq)]
 struct Standing {
     /// What is left of each limit behind this request.
-    left: Vec<f64>,
+    left: Lefts,
     /// The place of the limit that is nearest.
     nearest: usize,
     /// Seconds until its window ends.
@@ -130,7 +205,7 @@ impl Standing {
     fn of(limits: &[Limit], counted: &Counted, now: u64) -> Standing {
         // The limit that stops a request is shown as if it had passed; the others as they are.
         let passes = |at| counted.stopped_by.is_none_or(|stopped| stopped == at);
-        let left: Vec<f64> = (counted.left.iter().enumerate())
+        let left: Lefts = (counted.left.iter().enumerate())
             .map(|(at, left)| if passes(at) { left - 1.0 } else { *left })
             .map(|left| left.max(0.0))
             .collect();
@@ -146,46 +221,77 @@ impl Standing {
     }
 
     fn tell(&self, limits: &[Limit], out: &mut http1::Fields) {
+        // Most often nobody was here before.
+        let first = out.is_empty();
+        let mut set = |name: &str, value: &[u8]| {
+            if !first {
+                fields::remove(out, name);
+            }
+            out.push(name.as_bytes(), value);
+        };
         for (at, (limit, left)) in limits.iter().zip(&self.left).enumerate() {
-            let (name, most, left) = (limit.period.name(), number(limit.most), number(*left));
-            fields::set(out, &format!("X-RateLimit-Limit-{name}"), &most);
-            fields::set(out, &format!("X-RateLimit-Remaining-{name}"), &left);
+            let (most, left) = (number(limit.most), number(*left));
+            let (limit_name, remaining_name) = limit.period.fields();
+            set(limit_name, &most);
+            set(remaining_name, &left);
             if at == self.nearest {
-                fields::set(out, "RateLimit-Limit", &most);
-                fields::set(out, "RateLimit-Remaining", &left);
-                fields::set(out, "RateLimit-Reset", &self.reset.to_string());
+                set("RateLimit-Limit", &most);
+                set("RateLimit-Remaining", &left);
+                set("RateLimit-Reset", &number(self.reset as f64));
             }
         }
     }
 }
 
-/// A number as Lua writes it: whole ones without a point.
-fn number(number: f64) -> String {
-    number.to_string()
+/// A number as Lua writes it: whole ones without a point, which most are.
+fn number(number: f64) -> SmallVec<[u8; 24]> {
+    if number.fract() != 0.0 || !(0.0..1e15).contains(&number) {
+        return number.to_string().into_bytes().into();
+    }
+    let mut digits = SmallVec::new();
+    let mut rest = number as u64;
+    while rest > 9 {
+        digits.push(b'0' + (rest % 10) as u8);
+        rest /= 10;
+    }
+    digits.push(b'0' + rest as u8);
+    digits.reverse();
+    digits
 }
 
 #[cfg(test)]
 mod tests {
+    use smallvec::smallvec;
+
     use super::*;
 
     const LIMITS: [Limit; 2] =
         [Limit { period: Period::Minute, most: 3.0 }, Limit { period: Period::Hour, most: 5.0 }];
 
     fn standing(left: [f64; 2], stopped_by: Option<usize>) -> Standing {
-        Standing::of(&LIMITS, &Counted { left: left.to_vec(), stopped_by }, 3600 + 50)
+        Standing::of(&LIMITS, &Counted { left: left.into_iter().collect(), stopped_by }, 3600 + 50)
     }
 
     #[test]
     fn the_nearest_limit_is_told_with_the_time_that_its_window_lasts() {
-        let expected = Standing { left: vec![2.0, 4.0], nearest: 0, reset: 10 };
+        let expected = Standing { left: smallvec![2.0, 4.0], nearest: 0, reset: 10 };
         assert_eq!(standing([3.0, 5.0], None), expected);
-        let expected = Standing { left: vec![2.0, 2.0], nearest: 1, reset: 3550 };
+        let expected = Standing { left: smallvec![2.0, 2.0], nearest: 1, reset: 3550 };
         assert_eq!(standing([3.0, 3.0], None), expected);
     }
 
     #[test]
     fn a_limit_that_did_not_stop_a_refused_request_is_shown_as_it_is() {
-        let expected = Standing { left: vec![0.0, 2.0], nearest: 0, reset: 10 };
+        let expected = Standing { left: smallvec![0.0, 2.0], nearest: 0, reset: 10 };
         assert_eq!(standing([0.0, 2.0], Some(0)), expected);
+    }
+
+    #[test]
+    fn numbers_are_written_as_lua_does() {
+        for (value, text) in
+            [(0.0, "0"), (7.0, "7"), (1200.0, "1200"), (0.5, "0.5"), (1e15, "1000000000000000")]
+        {
+            assert_eq!(&number(value)[..], text.as_bytes());
+        }
     }
 }

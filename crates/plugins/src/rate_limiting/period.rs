@@ -17,15 +17,36 @@ impl Period {
     pub(super) const ALL: [Period; 6] =
         [Period::Second, Period::Minute, Period::Hour, Period::Day, Period::Month, Period::Year];
 
-    /// How header fields name it.
-    pub(super) fn name(self) -> &'static str {
+    /// The header fields that tell its limit, and what is left of it.
+    pub(super) fn fields(self) -> (&'static str, &'static str) {
         match self {
-            Period::Second => "Second",
-            Period::Minute => "Minute",
-            Period::Hour => "Hour",
-            Period::Day => "Day",
-            Period::Month => "Month",
-            Period::Year => "Year",
+            Period::Second => ("X-RateLimit-Limit-Second", "X-RateLimit-Remaining-Second"),
+            Period::Minute => ("X-RateLimit-Limit-Minute", "X-RateLimit-Remaining-Minute"),
+            Period::Hour => ("X-RateLimit-Limit-Hour", "X-RateLimit-Remaining-Hour"),
+            Period::Day => ("X-RateLimit-Limit-Day", "X-RateLimit-Remaining-Day"),
+            Period::Month => ("X-RateLimit-Limit-Month", "X-RateLimit-Remaining-Month"),
+            Period::Year => ("X-RateLimit-Limit-Year", "X-RateLimit-Remaining-Year"),
+        }
+    }
+
+    /// As the configuration and Kong's counters name it.
+    pub(super) fn word(self) -> &'static str {
+        match self {
+            Period::Second => "second",
+            Period::Minute => "minute",
+            Period::Hour => "hour",
+            Period::Day => "day",
+            Period::Month => "month",
+            Period::Year => "year",
+        }
+    }
+
+    /// The most seconds that a window lasts.
+    pub(super) fn longest(self) -> u64 {
+        match self {
+            Period::Month => 31 * DAY,
+            Period::Year => 366 * DAY,
+            other => other.seconds(),
         }
     }
 
