@@ -31,9 +31,6 @@ use crate::state::State;
 
 const LATENCY: HeaderName = HeaderName::from_static("x-kong-admin-latency");
 
-/// The one workspace of an open-source Kong.
-const WORKSPACE: &str = "default";
-
 /// The Admin API. Clones share everything.
 #[derive(Clone, Debug)]
 pub struct Api {
@@ -124,7 +121,7 @@ impl Api {
     /// What the path stands for. The workspace may stand before every path, as clients put it
     /// that are also written for Kong's other edition: `/default/services` is `/services`.
     fn find<'s>(&self, mut segments: Vec<Segment<'s>>) -> Option<(Endpoint, Vec<Segment<'s>>)> {
-        if segments.first().is_none_or(|first| first.name() != WORKSPACE) {
+        if segments.first().is_none_or(|first| first.name() != model::WORKSPACE) {
             let endpoint = self.routes.find(&segments)?;
             return Some((endpoint, segments));
         }
@@ -132,7 +129,7 @@ impl Api {
         let names: Vec<&str> = segments.iter().map(Segment::name).collect();
         let endpoint = match names.as_slice() {
             ["kong"] => Endpoint::Root,
-            ["workspaces", WORKSPACE] => Endpoint::Workspace,
+            ["workspaces", model::WORKSPACE] => Endpoint::Workspace,
             _ => self.routes.find(&segments)?,
         };
         Some((endpoint, segments))
@@ -307,6 +304,6 @@ fn options(endpoint: &Endpoint, headers: &HeaderMap) -> Answer {
 
 /// The workspace, as clients ask whether it exists.
 fn workspace(state: &State) -> Answer {
-    let body = json!({ "id": state.about.workspace_id, "name": WORKSPACE });
+    let body = json!({ "id": state.about.workspace_id, "name": model::WORKSPACE });
     Answer::json(StatusCode::OK, &body)
 }

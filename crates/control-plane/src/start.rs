@@ -226,7 +226,7 @@ fn serve_data_planes(
 fn about(settings: &Settings, role: Role, node_id: Uuid) -> About {
     About {
         node_id,
-        workspace_id: Uuid::new_v5(&Uuid::NAMESPACE_OID, b"workspace:default"),
+        workspace_id: model::workspace_id(),
         hostname: process::hostname(),
         role,
         router_flavor: match settings.router_flavor {

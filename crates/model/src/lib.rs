@@ -31,6 +31,7 @@ mod typed;
 pub mod types;
 mod upstream;
 mod vault;
+mod workspace;
 
 pub use address::{Address, AddressError, Host, HostPort};
 pub use certificate::{CaCertificate, Certificate, Sni};
@@ -59,3 +60,4 @@ pub use upstream::{
     Healthchecks, PanicPolicy, PassiveCheck, PassiveHealthy, PassiveUnhealthy, Retry, Upstream,
 };
 pub use vault::{EnvVault, Vault};
+pub use workspace::{WORKSPACE, workspace_id};

@@ -42,11 +42,6 @@ impl Answer {
         Answer { status, fields: Fields::default(), rendering: Rendering::Json(body) }
     }
 
-    /// The answer when a plugin fails: what went wrong is for the log, not for the client.
-    pub fn failure() -> Answer {
-        Answer { status: 500, fields: Fields::default(), rendering: Rendering::Negotiated(None) }
-    }
-
     /// The same answer with one more field.
     pub fn field(mut self, name: &str, value: &str) -> Answer {
         self.fields.push(name.as_bytes(), value.as_bytes());

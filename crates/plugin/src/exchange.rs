@@ -147,8 +147,19 @@ pub struct Client {
     pub port: u16,
     /// `https`, or what a trusted peer says in `X-Forwarded-Proto`.
     pub secure: bool,
-    /// Whether the connection itself is TLS.
-    pub tls: bool,
+    /// Where the client connected to.
+    pub local: SocketAddr,
+    /// The TLS of the connection itself; `None` for plain TCP, and in stream sessions.
+    pub tls: Option<TlsSession>,
+}
+
+/// What was agreed on in a TLS handshake.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TlsSession {
+    /// The version, as OpenSSL names it: `TLSv1.3`.
+    pub version: &'static str,
+    /// The cipher suite, as OpenSSL names it: `TLS_AES_256_GCM_SHA384`.
+    pub cipher: &'static str,
 }
 
 /// Who the client turned out to be.
@@ -201,8 +212,10 @@ pub struct Outcome<'a> {
 pub struct Try {
     /// The target's address.
     pub address: SocketAddr,
-    /// When it was tried, in microseconds since 1970.
+    /// When the balancer was asked for it, in microseconds since 1970.
     pub started_us: u64,
+    /// How long the balancer took to choose it, in nanoseconds.
+    pub picked_ns: u64,
     /// The status of its answer, or why there was none (a name of the metrics).
     pub result: Result<u16, &'static str>,
 }

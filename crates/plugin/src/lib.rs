@@ -26,7 +26,7 @@ pub use definition::{BuildError, Definition, Instance, Registry, Scope};
 pub use dial::{Connection, Destination, DialError, Dialer, Dialing, NoDialer, Tls};
 pub use directory::{Credential, CredentialKind, Directory};
 pub use exchange::{
-    Answered, Captures, Client, Exchange, Identity, Notes, Onward, Outcome, Timing, Try,
+    Answered, Captures, Client, Exchange, Identity, Notes, Onward, Outcome, Timing, TlsSession, Try,
 };
 pub use node::Node;
 pub use phase::{Access, Admission, Phases, Plugin, Verdict};

@@ -40,6 +40,9 @@ pub enum Verdict {
     Continue,
     /// Answer the client now; the upstream is not asked.
     Answer(Answer),
+    /// The plugin could not do its work, for this reason: the client is answered 500, and the
+    /// plugin is named with the reason in log and metric.
+    Fail(String),
 }
 
 /// What a plugin decides about a stream session (TCP, TLS, UDP), of which nothing is known but the client.

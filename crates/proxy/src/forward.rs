@@ -62,8 +62,9 @@ impl Call<'_> {
         let retries = self.service.service.retries.unwrap_or_default();
         let mut again = Again::new(upstream, self.request.method(), retries);
         loop {
+            let wanted = Instant::now();
             let lease = peers::pick(self.service, &affinity, again.tried()).await?;
-            record.tries.push(Try::new(lease.address(), Instant::now()));
+            record.tries.push(Try::new(lease.address(), wanted, Instant::now()));
             let to = Attempted { lease: &lease, affinity: &affinity, again: &again };
             let result =
                 self.attempt(&to, head, body, answer, response, record, &mut prepare).await;

@@ -5,7 +5,6 @@
 use std::{
     any::Any,
     future::poll_fn,
-    net::SocketAddr,
     panic::{AssertUnwindSafe, catch_unwind},
     task::Poll,
 };
@@ -20,7 +19,9 @@ use snapshot::{Chain, RouteEntry, Running, Snapshot};
 
 use crate::{
     failure::Failure,
+    protocol,
     record::Record,
+    request::Origin,
     thread::{RequestId, Thread},
 };
 
@@ -58,13 +59,19 @@ pub(crate) type Accessed = Result<Option<Answer>, Failure>;
 
 impl<'s> Phases<'s> {
     /// Before routing: only instances for all requests take part, and they stay the ones that do if no route matches.
-    pub(crate) fn begin(&mut self, thread: &Thread, snapshot: &'s Snapshot, peer: SocketAddr) {
+    pub(crate) fn begin(
+        &mut self,
+        thread: &Thread,
+        snapshot: &'s Snapshot,
+        origin: &Origin,
+        request: &RequestHead,
+    ) {
         let chain = snapshot.plugins.unscoped();
         if chain.slots.is_empty() {
             return;
         }
-        let client =
-            Client { peer, address: peer.ip(), port: peer.port(), secure: false, tls: false };
+        let client = origin.client_of(&thread.options.trust, request);
+        let client = origin.client(client, protocol::is_secure(request, origin));
         self.meet(thread, snapshot, client, None);
         self.collected = running(snapshot, chain, None).collect();
     }
@@ -99,8 +106,10 @@ impl<'s> Phases<'s> {
         };
         for running in self.collected.iter().filter(|running| running.phases.rewrite) {
             let Some(plugin) = &running.plugin else { continue };
-            if let Verdict::Answer(answer) = call(running, || plugin.rewrite(&mut exchange))? {
-                return Ok(Some(answer));
+            match call(running, || plugin.rewrite(&mut exchange))? {
+                Verdict::Continue => {}
+                Verdict::Answer(answer) => return Ok(Some(answer)),
+                Verdict::Fail(cause) => return Err(failure(running, &cause)),
             }
         }
         Ok(None)
@@ -156,6 +165,7 @@ impl<'s> Phases<'s> {
             result = match enter(running, &**plugin, exchange).await {
                 Ok(Verdict::Continue) => Ok(None),
                 Ok(Verdict::Answer(answer)) => Ok(Some(answer)),
+                Ok(Verdict::Fail(cause)) => Err(failure(running, &cause)),
                 Err(failure) => Err(failure),
             };
         }

@@ -128,6 +128,7 @@ mod tests {
                 local: peer,
                 trusted: case.trusted,
                 tls: case.tls,
+                session: None,
                 http2: false,
                 sni: None,
             },

@@ -30,6 +30,9 @@ pub(crate) struct Record<'s> {
 #[derive(Debug)]
 pub(crate) struct Try {
     pub(crate) address: SocketAddr,
+    /// When it was asked for.
+    pub(crate) wanted: Instant,
+    /// When it was chosen.
     pub(crate) begun: Instant,
     /// When the head of its answer was there.
     pub(crate) answered: Option<Instant>,
@@ -107,15 +110,16 @@ impl<'s> Record<'s> {
 }
 
 impl Try {
-    pub(crate) fn new(address: SocketAddr, begun: Instant) -> Try {
-        Try { address, begun, answered: None, status: None, failure: None }
+    pub(crate) fn new(address: SocketAddr, wanted: Instant, begun: Instant) -> Try {
+        Try { address, wanted, begun, answered: None, status: None, failure: None }
     }
 
     /// The attempt as plugins are told of it, of a request that began at `started_us`.
     pub(crate) fn told(&self, record: &Record<'_>, started_us: u64) -> plugin::Try {
         plugin::Try {
             address: self.address,
-            started_us: started_us + microseconds(record.begun, self.begun),
+            started_us: started_us + microseconds(record.begun, self.wanted),
+            picked_ns: u64::try_from((self.begun - self.wanted).as_nanos()).unwrap_or(u64::MAX),
             result: self.status.ok_or(self.failure.unwrap_or("none")),
         }
     }

@@ -9,11 +9,12 @@
 use std::{cell::RefCell, net::SocketAddr, ops::ControlFlow, time::Instant};
 
 use http1::{Field, Fields, Framing, Name, RequestHead, ResponseHead, list};
-use plugin::{Captures, Client};
+use plugin::{Captures, Client, TlsSession};
 use router::{Headers, Match, Scheme, path};
 use snapshot::{RouteEntry, Snapshot};
 
 use crate::{
+    client::Trust,
     downstream::{Answer, Body},
     failure::{Failure, Fault},
     filtered::Filtered,
@@ -43,10 +44,34 @@ pub(crate) struct Origin {
     pub(crate) trusted: bool,
     /// Whether the connection is by TLS.
     pub(crate) tls: bool,
+    /// What was agreed on for it.
+    pub(crate) session: Option<TlsSession>,
     /// Whether HTTP/2 may be spoken.
     pub(crate) http2: bool,
     /// The name of the TLS handshake.
     pub(crate) sni: Option<Box<str>>,
+}
+
+impl Origin {
+    /// The client of a request: the other end, or whom a trusted one speaks for.
+    pub(crate) fn client_of(&self, trust: &Trust, request: &RequestHead) -> SocketAddr {
+        match self.trusted {
+            true => trust.client(self.peer, self.proxied, &request.fields),
+            false => self.peer,
+        }
+    }
+
+    /// Who is asking, as plugins are told: `client` is behind trusted proxies.
+    pub(crate) fn client(&self, client: SocketAddr, secure: bool) -> Client {
+        Client {
+            peer: self.peer,
+            address: client.ip(),
+            port: client.port(),
+            secure,
+            local: self.local,
+            tls: self.session,
+        }
+    }
 }
 
 /// The time-outs of the client's connection: of what comes in and of what goes out.
@@ -74,7 +99,7 @@ pub(crate) async fn serve<B: Body, A: Answer>(
     let snapshot = thread.snapshot();
     let mut record = Record::new(Instant::now(), origin.peer);
     let phases = RefCell::new(Phases::default());
-    phases.borrow_mut().begin(thread, &snapshot, origin.peer);
+    phases.borrow_mut().begin(thread, &snapshot, origin, &scratch.request);
     let mut body = Held::new(body);
     let result =
         proxy(thread, &snapshot, origin, timers, scratch, &mut body, answer, &mut record, &phases)
@@ -97,7 +122,7 @@ pub(crate) async fn serve_unreadable<A: Answer>(
     let snapshot = thread.snapshot();
     let mut record = Record::new(Instant::now(), origin.peer);
     let phases = RefCell::new(Phases::default());
-    phases.borrow_mut().begin(thread, &snapshot, origin.peer);
+    phases.borrow_mut().begin(thread, &snapshot, origin, &scratch.request);
     refuse(thread, scratch, failure, answer, &mut record, &phases).await;
     log(thread, scratch, false, answer, &record, &phases);
 }
@@ -140,11 +165,7 @@ async fn proxy<'s, B: Body, A: Answer>(
     }
     path::check(request.path())?;
     let mut normal = path::normalise(request.path());
-    let client = if origin.trusted {
-        options.trust.client(origin.peer, origin.proxied, &request.fields)
-    } else {
-        origin.peer
-    };
+    let client = origin.client_of(&options.trust, request);
     let host = request.host();
     let headers = RoutedBy(&request.fields);
     let found = snapshot.routes.find(&router::Request {
@@ -185,13 +206,7 @@ async fn proxy<'s, B: Body, A: Answer>(
         let captures = captures(found.as_ref());
         let kept = normal.into_owned();
         let entering = Entering {
-            client: Client {
-                peer: origin.peer,
-                address: client.ip(),
-                port: client.port(),
-                secure: protocol::is_secure(request, origin),
-                tls: origin.tls,
-            },
+            client: origin.client(client, protocol::is_secure(request, origin)),
             route: entry,
             captures: &captures,
             path: target,

@@ -6,10 +6,11 @@ use std::{
 };
 
 use model::Certificate;
+use plugin::TlsSession;
 use process::tls::{TlsError, certified, pem, self_signed};
 use rustc_hash::FxHashMap;
 use rustls::{
-    ServerConfig, SignatureScheme,
+    CipherSuite, ProtocolVersion, ServerConfig, ServerConnection, SignatureScheme,
     crypto::ring,
     server::{ClientHello, ResolvesServerCert},
     sign::CertifiedKey,
@@ -56,6 +57,29 @@ impl Tls {
         http2.alpn_protocols.insert(0, b"h2".to_vec());
         Ok(Tls { http1: Arc::new(config), http2: Arc::new(http2), stream })
     }
+}
+
+/// What was agreed on in a handshake, in OpenSSL's words.
+pub(crate) fn session(connection: &ServerConnection) -> Option<TlsSession> {
+    use CipherSuite as C;
+    let version = match connection.protocol_version()? {
+        ProtocolVersion::TLSv1_2 => "TLSv1.2",
+        ProtocolVersion::TLSv1_3 => "TLSv1.3",
+        _ => return None,
+    };
+    let cipher = match connection.negotiated_cipher_suite()?.suite() {
+        C::TLS13_AES_128_GCM_SHA256 => "TLS_AES_128_GCM_SHA256",
+        C::TLS13_AES_256_GCM_SHA384 => "TLS_AES_256_GCM_SHA384",
+        C::TLS13_CHACHA20_POLY1305_SHA256 => "TLS_CHACHA20_POLY1305_SHA256",
+        C::TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256 => "ECDHE-ECDSA-AES128-GCM-SHA256",
+        C::TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384 => "ECDHE-ECDSA-AES256-GCM-SHA384",
+        C::TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256 => "ECDHE-ECDSA-CHACHA20-POLY1305",
+        C::TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256 => "ECDHE-RSA-AES128-GCM-SHA256",
+        C::TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384 => "ECDHE-RSA-AES256-GCM-SHA384",
+        C::TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256 => "ECDHE-RSA-CHACHA20-POLY1305",
+        other => other.as_str().unwrap_or("unknown"),
+    };
+    Some(TlsSession { version, cipher })
 }
 
 impl fmt::Debug for Tls {

@@ -14,6 +14,7 @@ use crate::{
     proxy_protocol,
     request::Origin,
     thread::{Entered, Thread},
+    tls,
 };
 
 /// Accepts the connections of one listener for HTTP for ever, each served by a task of its own.
@@ -71,6 +72,7 @@ pub(crate) fn origin(
         local: tcp.local_addr()?,
         trusted: thread.options.trust.trusts(peer.ip()),
         tls: false,
+        session: None,
         http2: listener.http2,
         sni: None,
     })
@@ -123,7 +125,8 @@ async fn prepare(
         Ok(Err(error)) => tracing::debug!(peer = %origin.peer, %error, "TLS handshake failed"),
         Ok(Ok(stream)) => {
             let sni = stream.get_ref().1.server_name().map(Box::from);
-            let origin = Origin { tls: true, sni, ..origin };
+            let session = tls::session(stream.get_ref().1);
+            let origin = Origin { tls: true, session, sni, ..origin };
             let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
             let stream = Stream::Tls(Box::new(stream.into()));
             if http2 {

@@ -88,6 +88,7 @@ pub(crate) async fn serve(thread: Rc<Thread>, socket: UdpSocket) {
             trusted: false,
             tls: false,
             http2: false,
+            session: None,
             sni: None,
         };
         let entered = thread.enter_stream();

@@ -195,7 +195,8 @@ fn admit(
         address: record.client.ip(),
         port: record.client.port(),
         secure: record.scheme.is_tls(),
-        tls: record.scheme.is_tls(),
+        local: origin.local,
+        tls: None,
     };
     for slot in &chains.chain(entry.route.id, service).slots {
         let Some(running) = chains.running(slot, None) else { continue };
