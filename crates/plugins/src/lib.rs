@@ -12,16 +12,22 @@ mod basic_auth;
 mod correlation_id;
 mod cors;
 mod fields;
+mod file_log;
 mod hmac_auth;
+mod http_log;
 mod ip_restriction;
 mod jwt;
 mod key_auth;
+mod log;
+mod lua;
 mod pairs;
 mod prometheus;
 mod query;
+mod queue;
 mod rate_limiting;
 mod request_size_limiting;
 mod request_termination;
+mod request_transformer;
 mod response_transformer;
 mod settings;
 
@@ -56,8 +62,11 @@ pub fn bundled() -> &'static Bundled {
             request_size_limiting::definition(),
             acl::definition(),
             rate_limiting::definition(),
+            request_transformer::definition(),
             response_transformer::definition(),
             prometheus::definition(),
+            http_log::definition(),
+            file_log::definition(),
             request_termination::definition(),
         ];
         let named = definitions.iter().enumerate();

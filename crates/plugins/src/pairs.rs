@@ -38,6 +38,18 @@ pub(crate) fn all(pairs: &[String]) -> Vec<(String, String)> {
     pairs.iter().map(owned).collect()
 }
 
+/// A list of header fields, each with a value.
+pub(crate) fn headers() -> Field {
+    let pair = Field::string().matches("(?s)^[^:]+:.*$").check(|pair| {
+        let (name, _) = split(pair);
+        match is_header_name(name) {
+            true => Ok(()),
+            false => Err(format!("'{name}' is not a valid header")),
+        }
+    });
+    Field::array(pair).required().default(Vec::<String>::new())
+}
+
 /// Whether this is a token (RFC 9110 §5.6.2).
 pub(crate) fn is_header_name(name: &str) -> bool {
     let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);

@@ -119,7 +119,7 @@ impl RequestTermination {
                 "message": self.message(),
                 "kong": {},
                 "request": {
-                    "scheme": if exchange.client.tls { "https" } else { "http" },
+                    "scheme": if exchange.client.tls.is_some() { "https" } else { "http" },
                     "host": fields::first(&request.fields, "Host"),
                     "method": text(request.method()),
                     "path": text(request.path()),

@@ -1,0 +1,137 @@
+//! `http-log`: sends a record of each request to an HTTP server.
+
+mod config;
+mod endpoint;
+mod sender;
+
+use std::any::Any;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
+use model::PluginProtocols;
+use plugin::{Answered, BuildError, Definition, Instance, Listing, Outcome, Phases, Plugin};
+use schema::Field;
+
+use crate::log::{self, CustomFields};
+use crate::queue::{Limits, Queue};
+use crate::settings;
+use config::{Config, ContentType};
+use endpoint::Endpoint;
+use sender::{Sender, Settings};
+
+pub(crate) fn definition() -> Definition {
+    Definition {
+        listing: Listing {
+            name: "http-log",
+            version: crate::VERSION,
+            priority: 12,
+            schema: config::rules(model::Plugin::subschema(
+                Field::record(Config::record().clone()),
+                PluginProtocols::Any,
+                &[],
+            )),
+        },
+        phases: Phases { log: true, ..Phases::default() },
+        build,
+    }
+}
+
+fn build(instance: &Instance<'_>) -> Result<Arc<dyn Plugin>, BuildError> {
+    let config: Config = settings::read(instance)?;
+    let custom = CustomFields::new(config.custom_fields_by_lua.as_ref())?;
+    let limits = limits(&config);
+    let sending = sending(&config, &limits)?;
+    // What waits stays in its queue when something else changes. Otherwise the old queue delivers
+    // what it has by itself.
+    let previous = instance.previous.and_then(|previous| {
+        let previous: &dyn Any = &**previous;
+        previous.downcast_ref::<HttpLog>()
+    });
+    let same = previous.filter(|old| old.limits == limits && old.sending == sending);
+    let queue = match same {
+        Some(previous) => Arc::clone(&previous.queue),
+        None => {
+            let name = format!("http-log {}", instance.id);
+            let sender = Sender::new(sending.clone(), Arc::clone(&instance.node.dialer));
+            Arc::new(Queue::start(&name, limits.clone(), instance.node, sender))
+        }
+    };
+    Ok(Arc::new(HttpLog { custom, limits, sending, queue }))
+}
+
+#[derive(Debug)]
+struct HttpLog {
+    custom: CustomFields,
+    limits: Limits,
+    sending: Settings,
+    queue: Arc<Queue>,
+}
+
+impl Plugin for HttpLog {
+    fn log(&self, exchange: &mut Answered<'_>, outcome: &Outcome<'_>) {
+        self.queue.push(log::record(exchange, outcome, &self.custom));
+    }
+}
+
+/// The bounds of the queue. The settings of former times count where they differ from what they
+/// were by default (Kong, `kong/tools/queue.lua`).
+fn limits(config: &Config) -> Limits {
+    let mut limits = config.queue.limits();
+    if let Some(size) = config.queue_size.filter(|size| *size > 1 && !limits.at_once) {
+        limits.batch = size as usize;
+    }
+    if let Some(delay) = config.flush_timeout.filter(|delay| *delay != 2.0) {
+        limits.delay = Duration::try_from_secs_f64(delay).unwrap_or(limits.delay);
+    }
+    limits
+}
+
+fn sending(config: &Config, limits: &Limits) -> Result<Settings, BuildError> {
+    let unusable = |what: &str, why: &dyn std::fmt::Display| BuildError(format!("{what}: {why}"));
+    let endpoint = Endpoint::parse(&config.http_endpoint)
+        .map_err(|reason| unusable("http_endpoint", &reason))?;
+    let mut headers = HeaderMap::new();
+    for (name, value) in config.headers.iter().flatten() {
+        let name = HeaderName::try_from(name).map_err(|why| unusable("headers", &why))?;
+        let value = HeaderValue::try_from(value).map_err(|why| unusable("headers", &why))?;
+        headers.insert(name, value);
+    }
+    let own = [
+        (header::HOST, Some(endpoint.host.as_str())),
+        (header::AUTHORIZATION, endpoint.credentials.as_deref()),
+        (
+            header::CONTENT_TYPE,
+            Some(match config.content_type {
+                Some(ContentType::JsonUtf8) => "application/json; charset=utf-8",
+                _ => "application/json",
+            }),
+        ),
+    ];
+    for (name, value) in own {
+        if let Some(value) = value {
+            let value =
+                HeaderValue::from_str(value).map_err(|why| unusable("http_endpoint", &why))?;
+            headers.insert(name, value);
+        }
+    }
+    headers
+        .entry(header::USER_AGENT)
+        .or_insert(HeaderValue::from_static(concat!("weir/", env!("CARGO_PKG_VERSION"))));
+    let milliseconds = |setting: Option<f64>, usual: f64| {
+        Duration::try_from_secs_f64(setting.unwrap_or(usual) / 1000.0).unwrap_or(Duration::MAX)
+    };
+    Ok(Settings {
+        destination: endpoint.destination,
+        method: match config.method {
+            Some(config::Method::Put) => Method::PUT,
+            Some(config::Method::Patch) => Method::PATCH,
+            Some(config::Method::Post) | None => Method::POST,
+        },
+        path: endpoint.path,
+        headers,
+        lists: limits.batch > 1,
+        timeout: milliseconds(config.timeout, 10_000.0),
+        keepalive: milliseconds(config.keepalive, 60_000.0),
+    })
+}
