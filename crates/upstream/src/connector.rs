@@ -1,7 +1,7 @@
 //! Connections to others than targets: to what plugins call.
 
 use std::net::{IpAddr, SocketAddr};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use balancer::Answer;
@@ -14,12 +14,15 @@ use crate::resolve::{LONGEST, ResolverSettings, SHORTEST};
 use crate::stream::Stream;
 use crate::tls::{Profile, Secured, Settings, SettingsError, Trust};
 
+/// The addresses of names with ports, and when they expire.
+type Known = FxHashMap<Box<str>, (Arc<[SocketAddr]>, Instant)>;
+
 /// Opens connections by name, with the name resolution of the gateway. Connections are few and
 /// kept by who opened them: there is no pool here.
 pub struct Connector {
     dns: Dns,
     /// What was found, until it expires.
-    known: Mutex<FxHashMap<Box<str>, (Arc<[SocketAddr]>, Instant)>>,
+    known: Mutex<Known>,
 }
 
 /// Why no connection was made.
@@ -158,7 +161,7 @@ impl Connector {
         Ok(addresses)
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, FxHashMap<Box<str>, (Arc<[SocketAddr]>, Instant)>> {
+    fn lock(&self) -> MutexGuard<'_, Known> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
