@@ -118,7 +118,7 @@ impl Format {
 
 impl Format {
     /// What a message is within a body: it may come from a configuration.
-    fn escape(self, message: &str) -> Cow<'_, str> {
+    pub(crate) fn escape(self, message: &str) -> Cow<'_, str> {
         let special: &[char] = match self {
             Format::Json => &['"', '\\'],
             Format::Html | Format::Xml => &['<', '>', '&'],

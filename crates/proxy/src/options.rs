@@ -1,12 +1,12 @@
 //! What the proxy is told once, at its start.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{fmt, net::SocketAddr, sync::Arc, time::Duration};
 
 use lifecycle::Clock;
 use settings::{Listener, ResponseHeaders, Settings};
 use upstream::PoolLimits;
 
-use crate::{access_log::AccessLog, client::Trust};
+use crate::{access_log::AccessLog, client::Trust, error_template::TemplateFiles};
 
 /// The proxy's settings and what it takes from outside.
 #[derive(Clone)]
@@ -15,6 +15,8 @@ pub struct Options {
     pub listeners: Vec<Listener>,
     /// Where clients connect for TCP, TLS and UDP (`stream_listen`).
     pub streams: Vec<Listener>,
+    /// Ports that clients know other ports of listeners by: what they know, and ours (`port_maps`).
+    pub port_maps: Vec<(u16, u16)>,
     /// The number of traffic threads.
     pub threads: usize,
     /// The time, for dates and log lines.
@@ -29,6 +31,8 @@ pub struct Options {
     pub trust: Trust,
     /// The type of error pages for clients that do not say what they accept (`error_default_type`).
     pub error_default_type: String,
+    /// Error pages of the operator's own (`error_template_*`).
+    pub error_templates: TemplateFiles,
     /// How we call ourselves in `Server` and `Via`, as `kong/3.9.3`.
     pub product: String,
     /// Bounds on what clients may do.
@@ -77,6 +81,7 @@ impl Options {
         Options {
             listeners: settings.proxy_listen.clone(),
             streams: settings.stream_listen.clone(),
+            port_maps: settings.port_maps.clone(),
             threads,
             clock,
             seed,
@@ -88,6 +93,12 @@ impl Options {
                 settings.real_ip_recursive,
             ),
             error_default_type: settings.error_default_type.clone(),
+            error_templates: TemplateFiles {
+                html: settings.error_template_html.clone(),
+                json: settings.error_template_json.clone(),
+                plain: settings.error_template_plain.clone(),
+                xml: settings.error_template_xml.clone(),
+            },
             product: format!("kong/{}", telemetry::build_info::KONG_VERSION),
             limits: Limits {
                 head_timeout: settings.nginx_http_client_header_timeout,
@@ -112,6 +123,14 @@ impl Options {
             access_log: settings.proxy_access_log.clone().map(log),
             stream_access_log: settings.proxy_stream_access_log.clone().map(log),
         }
+    }
+}
+
+impl Options {
+    /// Where a client connected to, as it knows it.
+    pub(crate) fn outside(&self, local: SocketAddr) -> SocketAddr {
+        let known = self.port_maps.iter().find(|(_, ours)| *ours == local.port());
+        SocketAddr::new(local.ip(), known.map_or(local.port(), |(theirs, _)| *theirs))
     }
 }
 

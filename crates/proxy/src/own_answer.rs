@@ -87,7 +87,7 @@ pub(crate) async fn send<A: Answer>(
     let message = match &reply.content {
         Content::Message(message) => {
             if !message.is_empty() {
-                reply.format.write_body(message, id.as_str(), &mut body);
+                thread.templates.write(reply.format, message, id.as_str(), &mut body);
             }
             message
         }

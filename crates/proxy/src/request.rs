@@ -38,7 +38,7 @@ pub(crate) struct Origin {
     pub(crate) peer: SocketAddr,
     /// Whom the other end speaks for, as the PROXY protocol has it.
     pub(crate) proxied: Option<SocketAddr>,
-    /// Where the client connected to.
+    /// Where the client connected to, as it knows it (`port_maps`).
     pub(crate) local: SocketAddr,
     /// Whether the peer's word about the client is believed.
     pub(crate) trusted: bool,

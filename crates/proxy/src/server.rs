@@ -24,6 +24,7 @@ use uuid::Uuid;
 use crate::{
     access_log::{AccessLog, Both, FLUSH, Writer},
     counters::{self, Counters, Traffic},
+    error_template::{TemplateError, Templates},
     listener::{self, Acceptor, BindError},
     options::Options,
     stream,
@@ -60,6 +61,9 @@ pub enum StartError {
         "the access log cannot be opened: {0}; check its path and the permissions of its directory"
     )]
     AccessLog(io::Error),
+    /// An error page cannot be used.
+    #[error(transparent)]
+    Template(#[from] TemplateError),
     /// TLS listeners cannot be served.
     #[error(transparent)]
     Tls(#[from] TlsError),
@@ -131,6 +135,7 @@ impl Bound {
         shutdown: &Shutdown,
     ) -> Result<Running, StartError> {
         let options = Arc::new(self.options);
+        let templates = Arc::new(Templates::read(&options.error_templates)?);
         let start = |log: &Option<AccessLog>| {
             log.as_ref().map(Writer::start).transpose().map_err(StartError::AccessLog)
         };
@@ -184,13 +189,14 @@ impl Bound {
             all_counters.push(counters.clone());
             let (options, snapshots, shutdown) =
                 (options.clone(), snapshots.clone(), shutdown.clone());
+            let templates = templates.clone();
             let name = format!("traffic-{index}");
             let sinks = Both {
                 requests: logs.requests.as_ref().map(Writer::sink),
                 sessions: logs.sessions.as_ref().map(Writer::sink),
             };
             let run = move || {
-                let thread = Thread::new(options, index, &snapshots, counters, sinks);
+                let thread = Thread::new(options, templates, index, &snapshots, counters, sinks);
                 traffic_thread(Rc::new(thread), index, share, &shutdown)
             };
             threads.push(

@@ -21,6 +21,7 @@ use crate::{
     access_log::{Both, Sink},
     counters::Counters,
     date::Date,
+    error_template::Templates,
     incoming::Buffers,
     log_line::Line,
     options::Options,
@@ -30,6 +31,7 @@ use crate::{
 /// The state of one traffic thread.
 pub(crate) struct Thread {
     pub(crate) options: Arc<Options>,
+    pub(crate) templates: Arc<Templates>,
     pub(crate) counters: Arc<Counters>,
     pub(crate) buffers: Buffers,
     pub(crate) pool: RefCell<Pool>,
@@ -99,6 +101,7 @@ const OUTPUT_KEPT: usize = 16 * 1024;
 impl Thread {
     pub(crate) fn new(
         options: Arc<Options>,
+        templates: Arc<Templates>,
         index: usize,
         cell: &snapshot::Cell,
         counters: Arc<Counters>,
@@ -112,6 +115,7 @@ impl Thread {
         let mut cache = snapshot::Cache::new(cell);
         let held = Rc::new(Held(cache.load().clone()));
         Thread {
+            templates,
             counters,
             buffers: Buffers::default(),
             pool: RefCell::new(Pool::new(options.pool)),

@@ -69,7 +69,7 @@ pub(crate) fn origin(
     Ok(Origin {
         peer,
         proxied: None,
-        local: tcp.local_addr()?,
+        local: thread.options.outside(tcp.local_addr()?),
         trusted: thread.options.trust.trusts(peer.ip()),
         tls: false,
         session: None,

@@ -21,7 +21,7 @@ use crate::syntax::{
 };
 use crate::values::{
     ACCESS_LOG_FORMAT, AccessLogFormat, DATABASE, DNS_ORDER, Database, DnsOrder, HOST_PORTS,
-    HostPort, LABELS, LISTENERS, LOG_FORMAT, LOG_LEVEL, Listener, LogFormat, LogLevel,
+    HostPort, LABELS, LISTENERS, LOG_FORMAT, LOG_LEVEL, Listener, LogFormat, LogLevel, PORT_MAPS,
     REAL_IP_HEADER, RESOLVERS, RESPONSE_HEADERS, ROUTE_MATCH_CALCULATION, ROUTER_FLAVOR,
     RealIpHeader, ResponseHeaders, RouteMatchCalculation, RouterFlavor, STREAM_LISTENERS, Secret,
     TRUSTED, Trusted, UPSTREAM_HEADERS, VERIFY_CLIENT, VerifyClient,
@@ -53,6 +53,9 @@ settings! {
         proxy_listen: Vec<Listener> = LISTENERS, "0.0.0.0:8000 reuseport backlog=16384", DATA;
         /// Where clients of TCP, TLS (ssl) and UDP (udp) routes connect.
         stream_listen: Vec<Listener> = STREAM_LISTENERS, "off", DATA;
+        /// Ports by which clients know listeners whose own ports are others, as OUTSIDE:LISTENER:
+        /// for X-Forwarded-Port, and for routes by port.
+        port_maps: Vec<(u16, u16)> = PORT_MAPS, "", DATA;
         /// Where the Admin API listens. Whoever can connect here controls the gateway.
         admin_listen: Vec<Listener> = LISTENERS, "127.0.0.1:8001 reuseport backlog=16384, 127.0.0.1:8444 http2 ssl reuseport backlog=16384", CONTROL;
         /// The certificate of the TLS listeners of the Admin API: a file, PEM text, or PEM in
@@ -154,6 +157,15 @@ settings! {
         proxy_access_log_sampling: f64 = SHARE, "1", DATA;
         /// The content type of errors when the client accepts no other.
         error_default_type: String = TEXT, "text/plain", DATA;
+        /// The file of an error page in HTML instead of Kong's; the first %s in it is the message,
+        /// the second one the request's id.
+        error_template_html: Option<PathBuf> = OPTIONAL_FILE, "", DATA;
+        /// The same for JSON.
+        error_template_json: Option<PathBuf> = OPTIONAL_FILE, "", DATA;
+        /// The same for plain text.
+        error_template_plain: Option<PathBuf> = OPTIONAL_FILE, "", DATA;
+        /// The same for XML.
+        error_template_xml: Option<PathBuf> = OPTIONAL_FILE, "", DATA;
         /// The largest request body.
         nginx_http_client_max_body_size: u64 = SIZE, "0", DATA, alias "client_max_body_size";
         /// How long a client may take to send a request's head.

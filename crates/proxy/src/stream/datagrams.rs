@@ -48,6 +48,7 @@ type Room = Rc<RefCell<Vec<u8>>>;
 /// Receives the datagrams of one socket for ever, and gives each to its client's session.
 pub(crate) async fn serve(thread: Rc<Thread>, socket: UdpSocket) {
     let Ok(local) = socket.local_addr() else { return };
+    let local = thread.options.outside(local);
     let socket = Rc::new(socket);
     let sessions = Sessions::default();
     // Whatever is received lies here first: a session needs no room of that size.

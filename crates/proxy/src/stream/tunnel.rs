@@ -129,15 +129,21 @@ mod tests {
         let flow = Flow::new(SECOND, SECOND);
         let buffers = Buffers::default();
         let talk = async {
-            near.write_all(b"a question of some length").await.unwrap();
-            near.shutdown().await.unwrap();
             let mut question = String::new();
-            far.read_to_string(&mut question).await.unwrap();
+            let ask = async {
+                near.write_all(b"a question of some length").await.unwrap();
+                near.shutdown().await.unwrap();
+            };
+            let (read, ()) = tokio::join!(far.read_to_string(&mut question), ask);
+            read.unwrap();
             // The client has said all, and still gets its answer.
-            far.write_all(question.to_uppercase().as_bytes()).await.unwrap();
-            drop(far);
+            let reply = async {
+                far.write_all(question.to_uppercase().as_bytes()).await.unwrap();
+                drop(far);
+            };
             let mut answer = String::new();
-            near.read_to_string(&mut answer).await.unwrap();
+            let (read, ()) = tokio::join!(near.read_to_string(&mut answer), reply);
+            read.unwrap();
             answer
         };
         let (end, answer) = tokio::join!(flow.run(&buffers, client, target), talk);

@@ -9,6 +9,7 @@ use super::{
     gateway::{route, service, upstream},
     split_head,
 };
+use crate::TemplateFiles;
 
 #[tokio::test]
 async fn bad_requests_are_answered_in_plain_text_and_end_the_connection() {
@@ -188,4 +189,37 @@ async fn a_backend_that_is_too_slow_is_given_up() {
     client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n").await;
     assert!(client.answer().await.0.starts_with("HTTP/1.1 504 "));
     assert_eq!(backend.seen().len(), 3, "a POST may have been acted on");
+}
+
+#[tokio::test]
+async fn error_pages_may_be_the_operators_own() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        Some(path)
+    };
+    let gateway = Gateway::with(&[], |options| {
+        options.error_templates = TemplateFiles {
+            html: file("html", "<b>%s</b> (%s), 100 %%"),
+            json: file("json", "{\"error\":\"%s\",\"id\":\"%s\"}"),
+            plain: file("plain", "sorry: %s"),
+            xml: None,
+        };
+    });
+    let mut client = gateway.connect().await;
+    let message = "no Route matched with those values";
+    for (accept, begins, ends) in [
+        ("text/html", format!("<b>{message}</b> ("), "), 100 %"),
+        ("application/json", format!("{{\"error\":\"{message}\",\"id\":\""), "\"}"),
+        ("text/plain", format!("sorry: {message}"), ""),
+        ("application/xml", "<?xml version=".to_owned(), "</error>\n"),
+    ] {
+        client.send(format!("GET / HTTP/1.1\r\nHost: a\r\nAccept: {accept}\r\n\r\n")).await;
+        let (_, body) = client.answer().await;
+        assert!(body.starts_with(&begins) && body.ends_with(ends), "{accept}: {body}");
+    }
+    // What could not be read has the default type's.
+    let answer = gateway.once("GET / HTTP/9\r\n\r\n").await;
+    assert!(split_head(&answer).1.starts_with("sorry: Bad request"), "{answer}");
 }

@@ -12,7 +12,7 @@ use tokio::{
 };
 use uuid::Uuid;
 
-use crate::{Limits, Options, Proxy, Running, Trust};
+use crate::{Limits, Options, Proxy, Running, TemplateFiles, Trust};
 
 pub(crate) struct Gateway {
     pub(crate) address: SocketAddr,
@@ -108,6 +108,7 @@ fn options() -> Options {
     Options {
         listeners: vec![listener()],
         streams: Vec::new(),
+        port_maps: Vec::new(),
         threads: 1,
         clock: Arc::new(SystemClock),
         seed: [7; 32],
@@ -115,6 +116,7 @@ fn options() -> Options {
         request_id_upstream: true,
         trust: Trust::new(&[], RealIpHeader::XRealIp, false),
         error_default_type: "text/plain".to_owned(),
+        error_templates: TemplateFiles::default(),
         product: "kong/3.9.3".to_owned(),
         limits: Limits {
             head_timeout: LIMIT,

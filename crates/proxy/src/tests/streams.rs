@@ -498,3 +498,27 @@ async fn a_target_that_takes_no_datagrams_is_left_alone() {
         assert_eq!(ask(&towards(gateway.streams[0]).await, "word").await.0, "word");
     }
 }
+
+#[tokio::test]
+async fn ports_are_those_that_clients_know() {
+    let (http, stream) = (Backend::text("ok").await, echo("stream", None).await);
+    let entities = [
+        service(1, http.address, json!({})),
+        tcp_service(2, stream, json!({})),
+        route(1, 1, json!({"hosts": ["a.test:443"]})),
+        stream_route(2, 2, &["tcp"], json!({"destinations": [{"port": 5432}]})),
+    ];
+    // The ports have to be known beforehand: those of sockets that are closed again are free.
+    let (one, two) = (Backend::nobody().await.port(), Backend::nobody().await.port());
+    let gateway = Gateway::with(&entities, |options| {
+        options.listeners[0].at.port = one;
+        with([plain()])(options);
+        options.streams[0].at.port = two;
+        options.port_maps = vec![(443, one), (5432, two)];
+    });
+    let mut client = gateway.connect().await;
+    client.send("GET / HTTP/1.1\r\nHost: a.test\r\n\r\n").await;
+    assert_eq!(client.answer().await.1, "ok");
+    assert_eq!(http.last().field("x-forwarded-port"), Some("443"));
+    assert_eq!(said(gateway.streams[0]).await, "stream");
+}

@@ -94,6 +94,25 @@ pub(crate) const HOST_PORTS: Syntax<Vec<HostPort>> = Syntax {
     show: |value| shown_list(value),
 };
 
+pub(crate) const PORT_MAPS: Syntax<Vec<(u16, u16)>> = Syntax {
+    what: "a list of OUTSIDE:LISTENER, both ports",
+    parse: |text| {
+        list(text, |item| {
+            let ports = item.split_once(':').and_then(|(outside, listener)| {
+                Some((outside.parse().ok()?, listener.parse().ok()?))
+            });
+            let ports =
+                ports.filter(|(outside, listener): &(u16, u16)| *outside > 0 && *listener > 0);
+            ports.ok_or_else(|| format!("'{item}' is not of the form PORT:PORT"))
+        })
+    },
+    show: |value| {
+        Shown::List(
+            value.iter().map(|(outside, listener)| format!("{outside}:{listener}")).collect(),
+        )
+    },
+};
+
 pub(crate) const RESOLVERS: Syntax<Vec<SocketAddr>> = Syntax {
     what: "a list of name servers, each ADDRESS or ADDRESS:PORT",
     parse: |text| {

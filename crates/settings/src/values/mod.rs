@@ -20,5 +20,5 @@ pub(crate) use choice::{
     ROUTE_MATCH_CALCULATION, ROUTER_FLAVOR, VERIFY_CLIENT,
 };
 pub(crate) use headers::{RESPONSE_HEADERS, UPSTREAM_HEADERS};
-pub(crate) use listener::{HOST_PORTS, LABELS, LISTENERS, RESOLVERS, STREAM_LISTENERS};
+pub(crate) use listener::{HOST_PORTS, LABELS, LISTENERS, PORT_MAPS, RESOLVERS, STREAM_LISTENERS};
 pub(crate) use trusted::TRUSTED;
