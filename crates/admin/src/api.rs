@@ -26,6 +26,7 @@ use crate::list;
 use crate::openapi;
 use crate::path::{self, Segment};
 use crate::query::Query;
+use crate::revisions;
 use crate::schemas;
 use crate::state::State;
 
@@ -208,6 +209,7 @@ impl Api {
                 Err(Refusal::bad_request("this endpoint is only available when wasm is enabled"))
             }
             Endpoint::DataPlanes => info::data_planes(state),
+            Endpoint::RevisionWait => revisions::wait(call).await,
             Endpoint::ClusteringStatus => info::clustering_status(state),
             Endpoint::LogLevel => Ok(info::log_level(state)),
             Endpoint::SetLogLevel => info::set_log_level(state, name(3), &call.query),

@@ -76,6 +76,8 @@ pub(crate) enum Endpoint {
     Declarative,
     /// `/clustering/data-planes`
     DataPlanes,
+    /// `/clustering/revisions/{revision}/wait`: until enough data planes serve it.
+    RevisionWait,
     /// `/clustering/status`
     ClusteringStatus,
     /// `/debug/node/log-level`
@@ -231,6 +233,7 @@ const FIXED: &[(&str, Endpoint)] = &[
     ("/cache", Endpoint::Cache),
     ("/cache/{key}", Endpoint::CacheKey),
     ("/clustering/data-planes", Endpoint::DataPlanes),
+    ("/clustering/revisions/{revision}/wait", Endpoint::RevisionWait),
     ("/clustering/status", Endpoint::ClusteringStatus),
     ("/config", Endpoint::Config),
     ("/declarative", Endpoint::Declarative),

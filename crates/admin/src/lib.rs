@@ -34,6 +34,7 @@ mod openapi;
 mod path;
 mod query;
 mod reference;
+mod revisions;
 mod scan;
 mod schemas;
 mod server;

@@ -83,21 +83,31 @@ impl Query {
 
     /// `wait` and `wait_timeout`: until when a write's answer is to be held back.
     pub(crate) fn wait(&self) -> Result<Option<Wait>, Refusal> {
-        let within = match self.text("wait_timeout") {
-            None => DEFAULT_WAIT,
-            Some(text) => duration(text).filter(|d| *d <= MAX_WAIT).ok_or_else(|| {
-                Refusal::option("wait_timeout", "must be a time up to 60s, such as 500ms, 5s or 1m")
-            })?,
-        };
-        let wanted = match self.text("wait") {
+        self.wait_for("wait")
+    }
+
+    /// The same, when another argument than `wait` says how many data planes are meant.
+    pub(crate) fn wait_for(&self, name: &'static str) -> Result<Option<Wait>, Refusal> {
+        let within = self.wait_timeout()?;
+        let wanted = match self.text(name) {
             None => return Ok(None),
             Some("all") => Wanted::All,
             Some("quorum") => Wanted::Quorum,
             Some(text) => Wanted::AtLeast(text.parse().map_err(|_| {
-                Refusal::option("wait", "must be all, quorum or a number of data planes")
+                Refusal::option(name, "must be all, quorum or a number of data planes")
             })?),
         };
         Ok(Some(Wait { wanted, within }))
+    }
+
+    /// `wait_timeout`.
+    pub(crate) fn wait_timeout(&self) -> Result<Duration, Refusal> {
+        match self.text("wait_timeout") {
+            None => Ok(DEFAULT_WAIT),
+            Some(text) => duration(text).filter(|d| *d <= MAX_WAIT).ok_or_else(|| {
+                Refusal::option("wait_timeout", "must be a time up to 60s, such as 500ms, 5s or 1m")
+            }),
+        }
     }
 }
 

@@ -8,7 +8,7 @@ use store::{Committed, Operation, WriteSet};
 use crate::answer::Answer;
 use crate::body::in_mib;
 use crate::error::{Refusal, key};
-use crate::state::{Object, Served, State, Wait};
+use crate::state::{Laggard, Object, Served, State, Wait};
 
 /// How often a write that met a faster writer is made again from what is there now. Each time at
 /// least one other writer has succeeded, so this many are needed for a request to lose.
@@ -140,7 +140,8 @@ pub(crate) async fn conclude(
     answer
 }
 
-async fn wait_served(state: &State, at: Cursor, wait: Wait) -> Served {
+/// Waits until the revision is served as wanted: what a write's answer waits for, too.
+pub(crate) async fn wait_served(state: &State, at: Cursor, wait: Wait) -> Served {
     state.barrier.wait_served(at, wait.wanted, wait.within).await
 }
 
@@ -150,16 +151,11 @@ fn accepted(mut answer: Answer, at: Cursor, served: &Served) -> Answer {
     if !answer.body.is_empty() {
         return answer;
     }
-    let nodes: Vec<Value> = served
-        .laggards
-        .iter()
-        .map(|laggard| json!({ "node": laggard.node, "serving": laggard.serving }))
-        .collect();
     let body = json!({
         "message": format!(
             "revision {} is committed and not served everywhere yet", at.revision
         ),
-        "laggards": nodes,
+        "laggards": laggards_listed(served),
     });
     let with_body = Answer::json(StatusCode::ACCEPTED, &body);
     let mut headers = answer.headers;
@@ -174,4 +170,10 @@ fn laggards(served: &Served) -> String {
         None => format!("{}=none", laggard.node),
     });
     each.collect::<Vec<_>>().join(", ")
+}
+
+/// The laggards as a body lists them.
+pub(crate) fn laggards_listed(served: &Served) -> Vec<Value> {
+    let listed = |l: &Laggard| json!({ "node": l.node, "serving": l.serving });
+    served.laggards.iter().map(listed).collect()
 }

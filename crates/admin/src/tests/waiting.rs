@@ -94,3 +94,32 @@ async fn the_default_wait_only_delays() {
     send(&api, "DELETE", "/services/nobody", None).await;
     assert_eq!(barrier.asked.lock().unwrap().len(), 1, "nothing changed, nothing to wait for");
 }
+
+#[tokio::test]
+async fn a_committed_revision_can_be_waited_for() {
+    let barrier = scripted(late());
+    let (_sqlite, api) = api(barrier.clone(), None).await;
+    let made = send(&api, "POST", "/services", Some(json!({"name": "s", "host": "a"}))).await;
+    let revision: u64 = made.headers["x-weir-revision"].to_str().unwrap().parse().unwrap();
+    let path = |revision: u64, query: &str| format!("/clustering/revisions/{revision}/wait{query}");
+    let late = send(&api, "GET", &path(revision, "?for=2&wait_timeout=10ms"), None).await;
+    assert_eq!(late.status, 202);
+    assert_eq!(late.json["laggards"][1], json!({"node": "dp-2", "serving": null}));
+    assert_eq!((&late.json["serving"], &late.json["reached"]), (&json!(1), &json!(false)));
+    send(&api, "GET", &path(revision, ""), None).await;
+    let asked = barrier.asked.lock().unwrap().clone();
+    assert_eq!(
+        asked,
+        [
+            (revision, Wanted::AtLeast(2), Duration::from_millis(10)),
+            (revision, Wanted::All, Duration::from_secs(5)),
+        ]
+    );
+    let absent = send(&api, "GET", &path(revision + 1, ""), None).await;
+    assert_eq!(absent.status, 404);
+    let message = format!("there is no revision {} yet; the newest is {revision}", revision + 1);
+    assert_eq!(absent.json["message"], message);
+    for wrong in ["/clustering/revisions/x/wait", &path(revision, "?for=most")] {
+        assert_eq!(send(&api, "GET", wrong, None).await.status, 400, "{wrong}");
+    }
+}
