@@ -22,7 +22,7 @@ struct Cluster {
 }
 
 /// How often data planes poll while the stream is down, in seconds.
-const FREQUENCY: &str = "1";
+pub(super) const FREQUENCY: &str = "1";
 
 impl Cluster {
     fn start() -> Cluster {
@@ -86,7 +86,7 @@ impl Cluster {
     }
 }
 
-fn control_plane(
+pub(super) fn control_plane(
     dir: &Path,
     database: &[(String, String)],
     cluster: &str,
@@ -107,7 +107,7 @@ fn control_plane(
     (program, address(&entry, "admin").unwrap(), address(&entry, "cluster").unwrap())
 }
 
-fn flat(arguments: &[(&str, String)]) -> Vec<String> {
+pub(super) fn flat(arguments: &[(&str, String)]) -> Vec<String> {
     arguments.iter().flat_map(|(name, value)| [String::from(*name), value.clone()]).collect()
 }
 

@@ -3,6 +3,7 @@
 
 mod cluster;
 mod conformance;
+mod fleet;
 mod processes;
 mod sync;
 mod walks;

@@ -49,6 +49,7 @@ pub use api::Api;
 pub use declarative::Current;
 pub use server::{Counters, Handshake, Limits, Plain, Tls, Version, serve};
 pub use state::{
-    About, AddressHealth, Barrier, Connections, DataPlane, Fleet, Laggard, Node, Object, Random,
-    Role, Served, State, SystemRandom, TargetHealth, UpstreamHealth, Wait, Wanted,
+    About, AddressHealth, Barrier, Connections, DataPlane, Fleet, FleetHealth, Laggard, Node,
+    NodeHealth, Object, Random, Role, Served, State, SystemRandom, TargetHealth, UpstreamHealth,
+    Wait, Wanted,
 };

@@ -279,6 +279,7 @@ fn summary(endpoint: &Endpoint) -> &'static str {
         Endpoint::Tag => "What has a tag",
         Endpoint::Config => "The declarative configuration of a node without a database",
         Endpoint::DataPlanes => "The data planes of this control plane",
+        Endpoint::RevisionWait => "Wait until a revision is served",
         Endpoint::ClusteringStatus => "The data planes, as Kong showed them before",
         Endpoint::LogLevel => "From which level on messages are logged",
         Endpoint::SetLogLevel => "Change the level of logged messages",

@@ -134,26 +134,35 @@ pub trait Barrier: Send + Sync + 'static {
 }
 
 /// What the data planes report to this control plane.
-#[async_trait]
 pub trait Fleet: Send + Sync + 'static {
-    /// The health of an upstream as a data plane sees it; `None` when no data plane reports it.
-    async fn upstream_health(&self, upstream: Uuid) -> Option<UpstreamHealth>;
-
-    /// Sets the health of a target's addresses by hand: of all, or of the one named. `target` is
-    /// its `host:port` as stored.
-    ///
-    /// # Errors
-    /// Why the balancer refuses, in a sentence for the operator.
-    async fn set_health(
-        &self,
-        upstream: Uuid,
-        target: &str,
-        address: Option<SocketAddr>,
-        healthy: bool,
-    ) -> Result<(), String>;
+    /// The health of an upstream as the connected data planes see it.
+    fn upstream_health(&self, upstream: Uuid) -> FleetHealth;
 
     /// The data planes that are or were connected lately.
     fn data_planes(&self) -> Vec<DataPlane>;
+}
+
+/// The health of an upstream as the data planes see it.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct FleetHealth {
+    /// How many data planes are connected. Those that report nothing of the upstream never found
+    /// anything wrong with it.
+    pub connected: usize,
+    /// How many of them have too much to report, so that something may be missing.
+    pub incomplete: usize,
+    /// What is reported, by hostname.
+    pub reports: Vec<NodeHealth>,
+}
+
+/// The health of an upstream as one data plane sees it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NodeHealth {
+    /// The data plane's id.
+    pub id: Uuid,
+    /// The name of its machine.
+    pub hostname: String,
+    /// What it sees.
+    pub health: UpstreamHealth,
 }
 
 /// The health of an upstream.
@@ -188,6 +197,13 @@ pub struct AddressHealth {
     pub weight: u32,
     /// Whether it is given requests.
     pub healthy: bool,
+    /// What made it so, in words.
+    pub cause: String,
+    /// Since when, in microseconds since 1970; `None` since it is known.
+    pub since_us: Option<i64>,
+    /// When it is tried again without anybody's doing, in microseconds since 1970; `None` when
+    /// that depends on checks or on an operator.
+    pub until_us: Option<i64>,
 }
 
 /// A data plane as Kong's `clustering_data_planes` describes it.

@@ -124,7 +124,12 @@ pub async fn start(
         metrics::register(&process.metrics, publisher.fleet().clone());
     }
     let counters = Arc::new(Counters::default());
-    let view = Arc::new(View { fleet: publisher.fleet().clone(), local: local.clone() });
+    let view = Arc::new(View {
+        fleet: publisher.fleet().clone(),
+        local: local.clone(),
+        node: node_id,
+        hostname: process::hostname(),
+    });
     let declarative = (settings.database == Database::Off).then(Arc::default);
     let api = Api::new(State {
         store,

@@ -1,10 +1,12 @@
 //! What the Admin API sees of the data planes: `publish`'s fleet in `admin`'s words.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use admin::{DataPlane, Laggard, Served, UpstreamHealth, Wanted};
+use admin::{
+    AddressHealth, DataPlane, FleetHealth, Laggard, NodeHealth, Served, TargetHealth,
+    UpstreamHealth, Wanted,
+};
 use async_trait::async_trait;
 use model::Cursor;
 use publish::{Fleet, Member};
@@ -16,6 +18,9 @@ use crate::local::LocalDataPlane;
 pub(crate) struct View {
     pub(crate) fleet: Fleet,
     pub(crate) local: Option<Arc<dyn LocalDataPlane>>,
+    /// This process, which is also the data plane's when it has one.
+    pub(crate) node: Uuid,
+    pub(crate) hostname: String,
 }
 
 #[async_trait]
@@ -45,25 +50,27 @@ impl admin::Barrier for View {
     }
 }
 
-#[async_trait]
 impl admin::Fleet for View {
-    async fn upstream_health(&self, upstream: Uuid) -> Option<UpstreamHealth> {
-        self.local.as_ref()?.upstream_health(upstream).await
-    }
-
-    async fn set_health(
-        &self,
-        upstream: Uuid,
-        target: &str,
-        address: Option<SocketAddr>,
-        healthy: bool,
-    ) -> Result<(), String> {
-        match &self.local {
-            Some(local) => local.set_health(upstream, target, address, healthy).await,
-            None => Err(
-                "the health of targets is set on the data planes, and none runs in this process"
-                    .to_owned(),
-            ),
+    fn upstream_health(&self, upstream: Uuid) -> FleetHealth {
+        // Asked directly, the data plane of this process says how things stand at this moment.
+        if let Some(local) = &self.local {
+            let told = local.upstream_health(upstream).as_ref().map(health);
+            let reports: Vec<NodeHealth> = told
+                .map(|health| NodeHealth { id: self.node, hostname: self.hostname.clone(), health })
+                .into_iter()
+                .collect();
+            return FleetHealth { connected: reports.len(), incomplete: 0, reports };
+        }
+        let seen = self.fleet.upstream_health(upstream);
+        let report = |report: publish::NodeHealth| NodeHealth {
+            id: report.id,
+            hostname: report.hostname,
+            health: health(&report.health),
+        };
+        FleetHealth {
+            connected: seen.connected,
+            incomplete: seen.incomplete,
+            reports: seen.reports.into_iter().map(report).collect(),
         }
     }
 
@@ -87,5 +94,27 @@ fn data_plane(member: Member) -> DataPlane {
         .to_owned(),
         last_seen: member.last_seen_us.div_euclid(1_000_000),
         serving: member.serving.map(|cursor| cursor.revision),
+    }
+}
+
+/// The health of an upstream in the Admin API's words.
+fn health(told: &wire::UpstreamHealth) -> UpstreamHealth {
+    let address = |one: &wire::AddressHealth| AddressHealth {
+        address: one.address,
+        weight: one.weight,
+        healthy: one.healthy,
+        cause: one.cause.clone(),
+        since_us: one.since_us,
+        until_us: one.until_us,
+    };
+    let target = |one: &wire::TargetHealth| TargetHealth {
+        target: one.target.clone(),
+        dns: one.dns.clone(),
+        addresses: one.addresses.iter().map(address).collect(),
+    };
+    UpstreamHealth {
+        checked: told.checked,
+        healthy: told.healthy,
+        targets: told.targets.iter().map(target).collect(),
     }
 }

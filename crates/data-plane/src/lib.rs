@@ -8,11 +8,14 @@
 //! proxy's own.
 #![forbid(unsafe_code)]
 
+mod by_hand;
 mod dialer;
+mod health;
 mod live;
 mod metrics;
 mod serve;
 mod start;
+mod target_metrics;
 mod view;
 
 pub use start::{Running, StartError, start};

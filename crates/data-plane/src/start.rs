@@ -19,11 +19,13 @@ use upstream::{
     ResolverSettings,
 };
 
+use crate::by_hand::ByHand;
 use crate::dialer::Dialer;
+use crate::health::Observer;
 use crate::live::Live;
-use crate::metrics;
 use crate::serve::Serve;
 use crate::view::View;
+use crate::{metrics, target_metrics};
 
 /// Why a data plane is not ready before its first configuration; Kong's words.
 const NO_CONFIGURATION: &str = "no configuration available (configuration hash is not initialized)";
@@ -124,12 +126,16 @@ pub fn start(
         Ok::<(), Failure>(())
     });
 
-    let client = Client::new(subscription);
+    let by_hand = ByHand::default();
+    let observer = Observer::new(live.clone(), process.clock.clone(), by_hand.clone());
+    let client = Client::new(subscription).telling(observer.health());
+    process.tasks.background("health reports", observer.run());
+    target_metrics::register(&process.metrics, live.clone(), process.clock.clone());
     let synced = client.status();
     metrics::register(&process.metrics, synced.clone(), together);
     wait_for_configuration(process, synced.clone());
     let shutdown = process.tasks.shutdown().clone();
-    let serve = Serve::new(builder, cell, live);
+    let serve = Serve::new(builder, cell, live, by_hand, process.clock.clone());
     process.tasks.spawn("subscription", async move { client.run(serve, &shutdown).await });
     let status = serve_status(process, status, synced, &view)?;
     Ok(Running { proxy, streams, status, view })

@@ -1,15 +1,15 @@
-//! What can be seen and set of a data plane while it runs.
+//! What can be seen of a data plane while it runs.
 
 use std::sync::Arc;
 
-use balancer::Upstream;
 use lifecycle::Clock;
 use proxy::Traffic;
 use uuid::Uuid;
 
+use crate::health;
 use crate::live::Live;
 
-/// What can be seen and set of a data plane while it runs. Clones see the same.
+/// What can be seen of a data plane while it runs. Clones see the same.
 #[derive(Clone, Debug)]
 pub struct View {
     live: Live,
@@ -22,18 +22,13 @@ impl View {
         View { live, traffic, clock }
     }
 
-    /// The live state of an upstream entity; `None` when nothing of that id is served.
-    pub fn upstream(&self, id: Uuid) -> Option<Arc<Upstream>> {
-        self.live.get(id)
+    /// The health of an upstream at this moment; `None` when none of that id is served.
+    pub fn upstream_health(&self, id: Uuid) -> Option<wire::UpstreamHealth> {
+        Some(health::upstream_health(&*self.live.get(id)?, &*self.clock))
     }
 
     /// Connections and requests so far.
     pub fn traffic(&self) -> proxy::Totals {
         self.traffic.totals()
-    }
-
-    /// The time, as the balancers take it.
-    pub fn clock(&self) -> &Arc<dyn Clock> {
-        &self.clock
     }
 }

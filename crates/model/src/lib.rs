@@ -25,6 +25,7 @@ mod route;
 mod secret;
 mod service;
 mod target;
+mod target_health;
 #[cfg(test)]
 mod testing;
 mod typed;
@@ -54,6 +55,7 @@ pub use route::{Endpoint, PathHandling, Route, RouterFlavor};
 pub use secret::Secret;
 pub use service::Service;
 pub use target::Target;
+pub use target_health::TargetHealth;
 pub use typed::BodyError;
 pub use upstream::{
     ActiveCheck, ActiveHealthy, ActiveUnhealthy, Algorithm, CheckType, Ejection, HashOn,

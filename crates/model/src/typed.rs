@@ -32,6 +32,11 @@ pub(crate) fn read<T: DeserializeOwned>(
     completed().ok_or(BodyError { kind, reason: as_it_stands })
 }
 
+/// Reads the body of a kind that is no entity of the Admin API.
+pub(crate) fn plain<T: DeserializeOwned>(kind: Kind, body: &str) -> Result<T, BodyError> {
+    serde_json::from_str(body).map_err(|reason| BodyError { kind, reason })
+}
+
 /// Gives typed structs their kind and the reading of stored bodies.
 macro_rules! typed {
     ($($name:ident: $kind:literal),+ $(,)?) => {

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use crate::health::{FleetHealth, HealthReport, NodeHealth, Told};
 use lifecycle::Clock;
 use model::{Cursor, Digest};
 use tokio::sync::watch;
@@ -137,6 +138,7 @@ struct Inner {
 #[derive(Debug)]
 struct Entry {
     member: Member,
+    health: Told,
     streams: usize,
     seen: Instant,
 }
@@ -170,6 +172,22 @@ impl Fleet {
         let members = self.lock();
         let entry = members.get(&id)?;
         Some(Member { connected: entry.is_live(), ..entry.member.clone() })
+    }
+
+    /// What the connected data planes say of an upstream.
+    pub fn upstream_health(&self, upstream: Uuid) -> FleetHealth {
+        let mut health = FleetHealth::default();
+        for entry in self.lock().values().filter(|entry| entry.is_live()) {
+            health.connected += 1;
+            health.incomplete += usize::from(entry.health.is_incomplete());
+            if let Some(told) = entry.health.of(upstream) {
+                let Node { id, hostname, .. } = &entry.member.node;
+                let (id, hostname) = (*id, hostname.clone());
+                health.reports.push(NodeHealth { id, hostname, health: told.clone() });
+            }
+        }
+        health.reports.sort_by(|a, b| (&a.hostname, a.id).cmp(&(&b.hostname, b.id)));
+        health
     }
 
     /// How many data planes are connected.
@@ -254,11 +272,28 @@ impl Fleet {
         Attached { fleet: self.clone(), id }
     }
 
-    /// A data plane reported.
-    pub(crate) fn report(&self, report: Report, address: Option<IpAddr>) {
+    /// A data plane told of the health of its targets. The number of the report that is held.
+    pub(crate) fn report_health(
+        &self,
+        node: Node,
+        report: HealthReport,
+        address: Option<IpAddr>,
+    ) -> u64 {
+        let mut held = 0;
+        self.update(node, address, |entry| {
+            entry.health.take(report);
+            held = entry.health.held();
+        });
+        held
+    }
+
+    /// A data plane reported. The number of the report of health that is held of it.
+    pub(crate) fn report(&self, report: Report, address: Option<IpAddr>) -> u64 {
         let Report { node, received, serving, digest, state, rejections, rejections_total } =
             report;
+        let mut held = 0;
         self.update(node, address, |entry| {
+            held = entry.health.held();
             entry.member.received = received;
             entry.member.serving = serving;
             entry.member.digest = digest;
@@ -266,6 +301,7 @@ impl Fleet {
             entry.member.rejections = rejections;
             entry.member.rejections_total = rejections_total;
         });
+        held
     }
 
     /// Forgets data planes that were not heard of for so long.
@@ -345,7 +381,7 @@ impl Entry {
             rejections_total: 0,
             last_seen_us: 0,
         };
-        Entry { member, streams: 0, seen }
+        Entry { member, health: Told::default(), streams: 0, seen }
     }
 
     fn serves(&self, at: Cursor) -> bool {

@@ -1,4 +1,4 @@
-//! The four calls.
+//! The calls.
 //!
 //! The service is written by hand over gRPC's framing instead of generated, because its frames are
 //! encoded once for all streams and handed to HTTP/2 as they are (measured: half the processor
@@ -26,10 +26,12 @@ use wire::v1::resync::Reason;
 use crate::connection::Peer;
 use crate::fleet::{Node, Report};
 use crate::frames;
+use crate::health::HealthReport;
 use crate::publisher::Shared;
 use crate::session::Session;
 
-/// No request is larger, in bytes: a report with its 1,000 rejections is the largest.
+/// No request is larger, in bytes: a report with its 1,000 rejections, or of 2,000 addresses, is
+/// the largest.
 const MAX_REQUEST: usize = 2 << 20;
 
 /// A poll is answered with at most so many bytes of changes; beyond, a snapshot is cheaper.
@@ -81,6 +83,10 @@ impl SyncService {
             }
             "/weir.sync.v1.ConfigSync/ReportStatus" => {
                 let reply = self.report(read(request).await?, caller)?;
+                Ok(respond(stream::iter([wire::frame(&reply)])))
+            }
+            "/weir.sync.v1.ConfigSync/ReportHealth" => {
+                let reply = self.report_health(read(request).await?, caller)?;
                 Ok(respond(stream::iter([wire::frame(&reply)])))
             }
             path => Err(Status::unimplemented(format!("there is no call {path}"))),
@@ -197,8 +203,19 @@ impl SyncService {
 
     fn report(&self, report: v1::StatusReport, caller: Caller) -> Result<v1::StatusReply, Status> {
         let report = Report::try_from(report).map_err(malformed)?;
-        self.shared.fleet.report(report, caller.address);
-        Ok(v1::StatusReply { next_ms: HEARTBEAT.as_millis() as u32 })
+        let health_held = self.shared.fleet.report(report, caller.address);
+        Ok(v1::StatusReply { next_ms: HEARTBEAT.as_millis() as u32, health_held })
+    }
+
+    fn report_health(
+        &self,
+        mut report: v1::HealthReport,
+        caller: Caller,
+    ) -> Result<v1::HealthReply, Status> {
+        let node = Node::try_from(report.node.take()).map_err(malformed)?;
+        let report = HealthReport::try_from(report).map_err(malformed)?;
+        let held = self.shared.fleet.report_health(node, report, caller.address);
+        Ok(v1::HealthReply { held })
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Owns: the cursor in the store's log, the moment at which a revision is released
 //! (`db_update_propagation`), the released set of entities, the frames that are encoded once for
-//! all streams, the four calls of the sync service, the view of the fleet, the log's retention.
+//! all streams, the calls of the sync service, the view of the fleet, the log's retention.
 //! Must not know: what an entity means, the Admin API, what a data plane does with a change.
 //!
 //! The way of a change: [`tail`] reads the log and stamps each revision with the moment of its
@@ -17,6 +17,7 @@ mod feed;
 mod fleet;
 mod frames;
 mod handlers;
+mod health;
 mod publisher;
 mod recent;
 mod retention;
@@ -31,5 +32,6 @@ mod visibility;
 pub use connection::Connection;
 pub use feed::Released;
 pub use fleet::{Fleet, Member, Node, Rejection, Served, Standing, State, Wanted};
+pub use health::{FleetHealth, NodeHealth};
 pub use publisher::Publisher;
 pub use settings::{Retention, Settings};

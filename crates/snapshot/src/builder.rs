@@ -7,7 +7,7 @@ use std::sync::Arc;
 use balancer::Upstream;
 use model::{
     CaCertificate, Certificate, Change, Cursor, Key, KeySet, Kind, OAuth2Token, Plugin, Protocol,
-    Route, Sni, Transaction, Vault,
+    Route, Sni, TargetHealth, Transaction, Vault,
 };
 use plugin::{Instance, Node, Phases, Registry, Scope};
 use uuid::Uuid;
@@ -320,5 +320,7 @@ fn guarded_by(body: &str) -> Option<(Arc<str>, Scope, Traffic)> {
     Some((body.get("name")?.as_str()?.into(), scope, Traffic::of(protocols)))
 }
 
-/// Kinds that this version knows and that no request looks at.
-const UNUSED: [Kind; 4] = [Key::KIND, KeySet::KIND, Vault::KIND, OAuth2Token::KIND];
+/// Kinds that this version knows and that no snapshot is made of. The health that was set by hand
+/// is the live upstreams' business.
+const UNUSED: [Kind; 5] =
+    [Key::KIND, KeySet::KIND, TargetHealth::KIND, Vault::KIND, OAuth2Token::KIND];

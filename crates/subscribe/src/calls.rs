@@ -1,4 +1,4 @@
-//! The four calls, each with its time limits, turned into what the machine understands.
+//! The calls, each with its time limits, turned into what the machine understands.
 
 use std::time::Duration;
 
@@ -134,13 +134,29 @@ pub(crate) async fn snapshot(
     Ok((at, entities))
 }
 
-/// Reports; gives how long the next report may take.
-pub(crate) async fn report(
-    channel: Channel,
-    report: v1::StatusReport,
-) -> Result<Duration, Failure> {
+/// The answer to a report.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Reply {
+    /// How long the next report may take.
+    pub(crate) next: Duration,
+    /// The number of the report of health that the control plane holds; 0 is none.
+    pub(crate) health_held: u64,
+}
+
+/// Reports.
+pub(crate) async fn report(channel: Channel, report: v1::StatusReport) -> Result<Reply, Failure> {
     let reply = within(REPORT, client(channel).report_status(report)).await?.into_inner();
-    Ok(Duration::from_millis(reply.next_ms.into()))
+    let next = Duration::from_millis(reply.next_ms.into());
+    Ok(Reply { next, health_held: reply.health_held })
+}
+
+/// Tells of the health of targets; gives the number of the report that is held then.
+pub(crate) async fn report_health(
+    channel: Channel,
+    report: v1::HealthReport,
+) -> Result<u64, Failure> {
+    let reply = within(REPORT, client(channel).report_health(report)).await?.into_inner();
+    Ok(reply.held)
 }
 
 fn client(channel: Channel) -> ConfigSyncClient<Channel> {

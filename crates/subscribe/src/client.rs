@@ -2,6 +2,7 @@
 //! last good configuration.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use lifecycle::Shutdown;
@@ -10,11 +11,12 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::{AbortHandle, JoinError, JoinSet};
 use tokio::time::{Instant, sleep_until, timeout};
 use tonic::transport::Channel;
-use wire::v1;
+use wire::{Health, v1};
 
 use crate::apply::Apply;
-use crate::calls;
+use crate::calls::{self, Reply};
 use crate::disk::{self, Kept};
+use crate::health::HealthReports;
 use crate::inbox::Inbox;
 use crate::machine::{Brought, Command, Event, Machine, Said};
 use crate::report::{Reports, node_to, report_to};
@@ -34,6 +36,7 @@ const LAST_REPORT: Duration = Duration::from_secs(1);
 pub struct Client {
     settings: Settings,
     status: watch::Sender<Status>,
+    health: watch::Receiver<Arc<Health>>,
 }
 
 /// A panic, most likely in the [`Apply`]. What is served stays as it was before.
@@ -46,7 +49,8 @@ enum Done {
     Event(Event),
     /// A stream's task; what it had to say came before.
     StreamOver,
-    Reported(Option<Duration>),
+    Reported(Option<Reply>),
+    HealthReported(Option<u64>),
     Saved {
         at: Cursor,
         result: std::io::Result<()>,
@@ -65,6 +69,7 @@ struct Driver {
     stream: Option<OpenStream>,
     events: mpsc::Sender<Event>,
     reports: Reports,
+    health: HealthReports,
     served: Option<Cursor>,
     saved: Option<Cursor>,
     saving: bool,
@@ -81,7 +86,13 @@ struct OpenStream {
 impl Client {
     /// A client with these settings. Nothing happens before [`run`](Client::run).
     pub fn new(settings: Settings) -> Client {
-        Client { settings, status: watch::Sender::default() }
+        let health = watch::Sender::<Arc<Health>>::default().subscribe();
+        Client { settings, status: watch::Sender::default(), health }
+    }
+
+    /// The same, which also tells control planes of the health of targets, as it is there.
+    pub fn telling(self, health: watch::Receiver<Arc<Health>>) -> Client {
+        Client { health, ..self }
     }
 
     /// What this data plane knows of itself, from now on.
@@ -95,7 +106,7 @@ impl Client {
     /// # Errors
     /// When something panicked. Nothing else ends it: control planes and disks may be away.
     pub async fn run<A: Apply>(self, apply: A, shutdown: &Shutdown) -> Result<(), Crashed> {
-        let Client { settings, status } = self;
+        let Client { settings, status, health } = self;
         let mut serving = Serving::new(apply);
         let kept = match settings.data_dir.clone() {
             Some(dir) => tokio::task::spawn_blocking(move || disk::load(&dir)).await?,
@@ -114,11 +125,12 @@ impl Client {
             serving = serving.work(Work::Replace { at, entities, last_good }).await?;
         }
         let (events, mut arrived) = mpsc::channel(EVENTS);
-        let mut driver = Driver::new(settings, inbox, saved, events);
+        let mut driver = Driver::new(settings, inbox, saved, events, health);
         loop {
             driver.start_calls();
             driver.publish(&serving, &status);
             driver.report(&status);
+            driver.report_health();
             driver.save(&serving);
             let (deadline, mut batch) = (driver.deadline(), Vec::new());
             tokio::select! {
@@ -126,6 +138,7 @@ impl Client {
                 () = shutdown.draining() => break,
                 Some(done) = driver.tasks.join_next() => driver.done(done, &mut batch)?,
                 Some(event) = arrived.recv() => batch.push(event),
+                () = driver.health.changed() => {}
                 () = sleep_until(deadline) => {}
             }
             // What came meanwhile is applied together.
@@ -150,6 +163,7 @@ impl Driver {
         inbox: Inbox,
         saved: Option<Cursor>,
         events: mpsc::Sender<Event>,
+        health: watch::Receiver<Arc<Health>>,
     ) -> Driver {
         let now = Instant::now();
         let names = settings.endpoints.iter().map(|endpoint| endpoint.name().clone()).collect();
@@ -171,6 +185,7 @@ impl Driver {
             stream: None,
             events,
             reports: Reports::new(now),
+            health: HealthReports::new(health, settings.seed, now),
             served: None,
             saved,
             saving: false,
@@ -246,7 +261,13 @@ impl Driver {
         match done {
             Ok(Done::Event(event)) => batch.push(event),
             Ok(Done::StreamOver) => {}
-            Ok(Done::Reported(answer)) => self.reports.answered(answer, Instant::now()),
+            Ok(Done::Reported(reply)) => {
+                self.reports.answered(reply.map(|reply| reply.next), Instant::now());
+                if let Some(reply) = reply {
+                    self.health.held(reply.health_held);
+                }
+            }
+            Ok(Done::HealthReported(held)) => self.health.answered(held, Instant::now()),
             Ok(Done::Saved { at, result }) => self.was_saved(at, result),
             Err(error) if error.is_cancelled() => {}
             Err(error) => return Err(error.into()),
@@ -362,10 +383,29 @@ impl Driver {
         let report = report_to(&self.node, &status.borrow());
         self.tasks.spawn(async move {
             match calls::report(channel, report).await {
-                Ok(next) => Done::Reported(Some(next)),
+                Ok(reply) => Done::Reported(Some(reply)),
                 Err(failure) => {
                     tracing::debug!(%failure, "a report did not arrive");
                     Done::Reported(None)
+                }
+            }
+        });
+    }
+
+    fn report_health(&mut self) {
+        if self.health.due().is_none_or(|due| due > Instant::now()) {
+            return;
+        }
+        let Some(channel) = self.listener().and_then(|endpoint| self.channel(endpoint)) else {
+            return;
+        };
+        let report = self.health.next(&self.node);
+        self.tasks.spawn(async move {
+            match calls::report_health(channel, report).await {
+                Ok(held) => Done::HealthReported(Some(held)),
+                Err(failure) => {
+                    tracing::debug!(%failure, "a report of health did not arrive");
+                    Done::HealthReported(None)
                 }
             }
         });
@@ -426,7 +466,8 @@ impl Driver {
     fn deadline(&self) -> Instant {
         let now = Instant::now();
         let report = self.listener().and_then(|_| self.reports.due());
-        let due = [self.machine.deadline(now), report, self.save_due()];
+        let health = self.listener().and_then(|_| self.health.due());
+        let due = [self.machine.deadline(now), report, health, self.save_due()];
         // A day is as good as never.
         due.into_iter().flatten().min().unwrap_or(now + Duration::from_secs(86_400))
     }

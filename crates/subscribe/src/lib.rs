@@ -16,6 +16,7 @@ mod calls;
 mod client;
 mod disk;
 mod endpoint;
+mod health;
 mod identity;
 mod inbox;
 mod machine;

@@ -5,7 +5,7 @@
 #![forbid(unsafe_code)]
 
 pub mod commands;
-mod health;
+mod local;
 mod together;
 
 pub use together::{Running, start};

@@ -7,7 +7,7 @@ use control_plane::Together;
 use process::Process;
 use settings::Settings;
 
-use crate::health::Local;
+use crate::local::Local;
 
 /// Both planes, running; the process's tasks end them.
 #[derive(Debug)]

@@ -1,7 +1,7 @@
 //! The messages between the planes.
 //!
 //! Owns: the generated message types and client ([`v1`]), their conversions to and from `model`'s
-//! words, the sizes that messages keep to, how a transaction is cut into messages and put together
+//! words, how health is told, the sizes that messages keep to, how a transaction is cut into messages and put together
 //! again, how a set of entities is held, compared and packed into compressed blocks, and the pipe
 //! that stands in for a socket when both planes share a process. Must not know: a store, what an
 //! entity means, when anything is sent, retried or applied.
@@ -11,6 +11,7 @@ mod block;
 mod convert;
 mod entities;
 mod frame;
+mod health;
 mod parts;
 mod pipe;
 mod redact;
@@ -28,6 +29,7 @@ pub use convert::{
 };
 pub use entities::{Entities, change_size, merge};
 pub use frame::{MAX_BODY, MAX_MESSAGE, PART, frame};
+pub use health::{AddressHealth, Health, TargetHealth, UpstreamHealth, health_from, health_to};
 pub use parts::{Assembler, parts, transaction_from, transaction_to};
 pub use pipe::{Dialer, Listener, pipe};
 

@@ -73,7 +73,7 @@ fn debug_shows_no_body() {
 
 #[test]
 fn a_frame_is_what_grpc_expects() {
-    let message = v1::StatusReply { next_ms: 300 };
+    let message = v1::StatusReply { next_ms: 300, health_held: 0 };
     let framed = frame(&message);
     assert_eq!(framed[..5], [0, 0, 0, 0, 3]);
     assert_eq!(v1::StatusReply::decode(&framed[5..]), Ok(message));

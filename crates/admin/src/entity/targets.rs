@@ -1,21 +1,29 @@
 //! Targets: found by their address, listed newest first, their health set by hand.
 
+use std::net::SocketAddr;
+
+use balancer::CannotSet;
 use http::StatusCode;
-use model::HostPort;
+use model::{HostPort, Reference, TargetHealth};
 use serde_json::{Value, json};
-use store::Key;
+use store::{DeleteRule, Key, Operation, Reference as StoredReference, Row};
 use uuid::Uuid;
 
 use crate::answer::Answer;
 use crate::call::Call;
 use crate::crud;
 use crate::endpoint::Family;
+use crate::entity::upstreams;
 use crate::error::Refusal;
 use crate::find::{self, Name};
 use crate::list;
 use crate::path::Segment;
 use crate::scan::scan;
 use crate::state::Object;
+use crate::write::{commit, conclude};
+
+/// By which a word on the health of a target refers to it.
+const TARGET: &str = "target";
 
 /// The target of that address, of this upstream. Also an address that is not in its normal form
 /// finds it (Kong compares to the letter).
@@ -59,20 +67,62 @@ pub(crate) async fn set_health(
     const ADDRESS: usize = 4;
     let upstream = crud::parent_id(call, family).await?;
     let found = crud::child(call, family, upstream).await?;
-    let target = find::object(&found)?;
-    let target = target.get("target").and_then(Value::as_str).unwrap_or_default();
     let address = if call.segments.len() > ADDRESS + 1 {
         let text = call.segment(ADDRESS).name();
-        let address = text.parse().map_err(|_| {
+        let address: SocketAddr = text.parse().map_err(|_| {
             Refusal::bad_request(format!("'{text}' is no address of the form ip:port"))
         })?;
         Some(address)
     } else {
         None
     };
-    let done = call.state.fleet.set_health(upstream, target, address, healthy).await;
-    done.map_err(Refusal::bad_request)?;
-    Ok(Answer::empty(StatusCode::NO_CONTENT))
+    let stored = call.state.store.get("upstreams", upstream).await?.ok_or(Refusal::NotFound)?;
+    let config = upstreams::config(&stored)?;
+    if !config.checks_on() {
+        return Err(Refusal::bad_request(CannotSet::ChecksOff(config.name).to_string()));
+    }
+    let word = TargetHealth {
+        id: TargetHealth::id_of(found.id, address),
+        upstream: Reference { id: upstream },
+        target: Reference { id: found.id },
+        address,
+        healthy,
+        said_us: call.state.clock.wall_us(),
+    };
+    let committed = commit(call.state, operations(call, &word).await?).await?;
+    let answer = Answer::empty(StatusCode::NO_CONTENT);
+    Ok(conclude(call.state, call.wait, &committed, answer).await)
+}
+
+/// Stores a word on a target's health, so that every data plane hears of it. A word on the whole
+/// target takes those on its addresses away, which are older.
+async fn operations(call: &Call<'_>, word: &TargetHealth) -> Result<Vec<Operation>, Refusal> {
+    let mut operations = Vec::new();
+    if word.address.is_none() {
+        let of_target = Some((TARGET, word.target.id));
+        scan(call.state, TargetHealth::KIND, of_target, |entity| {
+            if entity.id != word.id {
+                operations.push(Operation::Delete { kind: TargetHealth::KIND, id: entity.id });
+            }
+            true
+        })
+        .await?;
+    }
+    let body = serde_json::to_value(word).map_err(|error| Refusal::Broken(error.to_string()))?;
+    operations.push(Operation::Upsert(Row {
+        kind: TargetHealth::KIND,
+        id: word.id,
+        body: body.to_string().into(),
+        keys: Vec::new(),
+        references: vec![StoredReference {
+            field: TARGET,
+            to_kind: "targets",
+            to_id: word.target.id,
+            on_delete: DeleteRule::Cascade,
+        }],
+        tags: Vec::new(),
+    }));
+    Ok(operations)
 }
 
 /// All targets of an upstream, newest first.

@@ -4,6 +4,7 @@
 pub(crate) mod support;
 
 mod apis;
+mod by_hand;
 mod concurrency;
 mod declarative;
 mod down;

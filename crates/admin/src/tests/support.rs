@@ -1,6 +1,5 @@
 //! What the tests of this crate give the Admin API.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -18,8 +17,8 @@ use telemetry::logging::Level;
 use uuid::Uuid;
 
 use crate::{
-    About, Api, Barrier, Connections, DataPlane, Fleet, Node, Random, Role, Served, State,
-    UpstreamHealth, Wanted,
+    About, Api, Barrier, Connections, DataPlane, Fleet, FleetHealth, Node, Random, Role, Served,
+    State, Wanted,
 };
 
 /// Kong's default.
@@ -158,20 +157,9 @@ impl Barrier for Nobody {
     }
 }
 
-#[async_trait]
 impl Fleet for Nobody {
-    async fn upstream_health(&self, _: Uuid) -> Option<UpstreamHealth> {
-        None
-    }
-
-    async fn set_health(
-        &self,
-        _: Uuid,
-        _: &str,
-        _: Option<SocketAddr>,
-        _: bool,
-    ) -> Result<(), String> {
-        Err("no data plane is connected".to_owned())
+    fn upstream_health(&self, _: Uuid) -> FleetHealth {
+        FleetHealth::default()
     }
 
     fn data_planes(&self) -> Vec<DataPlane> {

@@ -373,6 +373,93 @@ pub struct StatusReply {
     /// Report again after at most this long.
     #[prost(uint32, tag = "1")]
     pub next_ms: u32,
+    /// The number of the report of health that the control plane holds of this data plane; 0: none.
+    /// When it is not the last one that was answered, everything is to be told anew.
+    #[prost(uint64, tag = "2")]
+    pub health_held: u64,
+}
+/// What has changed in the health of targets, as the data plane sees it.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct HealthReport {
+    /// Who reports.
+    #[prost(message, optional, tag = "1")]
+    pub node: ::core::option::Option<Node>,
+    /// Names this report. Grows by one, from a number that each process draws anew; never 0.
+    #[prost(uint64, tag = "2")]
+    pub number: u64,
+    /// The report that this one adds to; 0: none, it says everything.
+    #[prost(uint64, tag = "3")]
+    pub follows: u64,
+    /// What is to be told, each upstream as a whole.
+    #[prost(message, repeated, tag = "4")]
+    pub upstreams: ::prost::alloc::vec::Vec<UpstreamHealth>,
+    /// Upstreams of which there is nothing to tell any more: UUIDs, 16 bytes each.
+    #[prost(bytes = "bytes", repeated, tag = "5")]
+    pub plain: ::prost::alloc::vec::Vec<::prost::bytes::Bytes>,
+    /// How many upstreams are not told of, since all together would be too much.
+    #[prost(uint64, tag = "6")]
+    pub left_out: u64,
+}
+/// The health of one upstream. One whose targets are all addresses that were never found unhealthy
+/// is not told of.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct UpstreamHealth {
+    /// The upstream: a UUID, 16 bytes.
+    #[prost(bytes = "bytes", tag = "1")]
+    pub id: ::prost::bytes::Bytes,
+    /// Whether any check is on.
+    #[prost(bool, tag = "2")]
+    pub checked: bool,
+    /// Whether enough of its weight is available.
+    #[prost(bool, tag = "3")]
+    pub healthy: bool,
+    /// All of its targets.
+    #[prost(message, repeated, tag = "4")]
+    pub targets: ::prost::alloc::vec::Vec<TargetHealth>,
+}
+/// The health of one target.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct TargetHealth {
+    /// As stored, host:port.
+    #[prost(string, tag = "1")]
+    pub target: ::prost::alloc::string::String,
+    /// What its addresses come from: A, AAAA, SRV; ERROR when it has none.
+    #[prost(string, tag = "2")]
+    pub dns: ::prost::alloc::string::String,
+    /// What its name resolves to.
+    #[prost(message, repeated, tag = "3")]
+    pub addresses: ::prost::alloc::vec::Vec<AddressHealth>,
+}
+/// The health of one address.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct AddressHealth {
+    /// ip:port.
+    #[prost(string, tag = "1")]
+    pub address: ::prost::alloc::string::String,
+    /// Its share.
+    #[prost(uint32, tag = "2")]
+    pub weight: u32,
+    /// Whether it is given requests.
+    #[prost(bool, tag = "3")]
+    pub healthy: bool,
+    /// What made it so, for the operator.
+    #[prost(string, tag = "4")]
+    pub cause: ::prost::alloc::string::String,
+    /// Since when: microseconds since 1970 by the data plane's clock; absent: since it is known.
+    #[prost(int64, optional, tag = "5")]
+    pub since_us: ::core::option::Option<i64>,
+    /// When it will be tried again without anybody's doing; absent: that depends on checks, or on an
+    /// operator.
+    #[prost(int64, optional, tag = "6")]
+    pub until_us: ::core::option::Option<i64>,
+}
+/// The answer to a report of health.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct HealthReply {
+    /// The number of the report that the control plane holds now. Another one than was sent: what it
+    /// follows was not there; tell everything.
+    #[prost(uint64, tag = "1")]
+    pub held: u64,
 }
 /// Generated client implementations.
 pub mod config_sync_client {
@@ -385,7 +472,7 @@ pub mod config_sync_client {
     )]
     use tonic::codegen::*;
     use tonic::codegen::http::Uri;
-    /// Four calls, one cursor. What arrives by any of them goes through the same rule: a transaction is
+    /// One cursor. What arrives by any of them goes through the same rule: a transaction is
     /// applied when prev \<= cursor \< revision, is a repetition when revision \<= cursor, and shows a gap
     /// when cursor \< prev.
     #[derive(Debug, Clone)]
@@ -561,6 +648,28 @@ pub mod config_sync_client {
             let mut req = request.into_request();
             req.extensions_mut()
                 .insert(GrpcMethod::new("weir.sync.v1.ConfigSync", "ReportStatus"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// What a data plane sees of its targets' health: changes, or everything.
+        pub async fn report_health(
+            &mut self,
+            request: impl tonic::IntoRequest<super::HealthReport>,
+        ) -> std::result::Result<tonic::Response<super::HealthReply>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/weir.sync.v1.ConfigSync/ReportHealth",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("weir.sync.v1.ConfigSync", "ReportHealth"));
             self.inner.unary(req, path, codec).await
         }
     }
