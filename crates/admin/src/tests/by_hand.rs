@@ -5,11 +5,11 @@ use model::TargetHealth;
 use serde_json::json;
 use store::ListQuery;
 
-use super::support::{Sqlite, send};
+use super::support::{Stored, send};
 
 const PASSIVE: &str = "tcp_failures";
 
-async fn words(sqlite: &Sqlite) -> Vec<(Option<String>, bool)> {
+async fn words(sqlite: &Stored) -> Vec<(Option<String>, bool)> {
     let query =
         ListQuery { kind: TargetHealth::KIND, referring: None, tags: None, after: None, size: 100 };
     let page = sqlite.store.list(&query).await.unwrap();
@@ -25,7 +25,7 @@ async fn words(sqlite: &Sqlite) -> Vec<(Option<String>, bool)> {
 
 #[tokio::test]
 async fn a_word_on_health_is_stored_until_its_target_goes() {
-    let sqlite = Sqlite::open().await;
+    let sqlite = Stored::sqlite().await;
     let api = &sqlite.api;
     let checks = json!({"passive": {"unhealthy": {PASSIVE: 1}}});
     let upstream = json!({"name": "u", "healthchecks": checks});
@@ -64,7 +64,7 @@ async fn a_word_on_health_is_stored_until_its_target_goes() {
 
 #[tokio::test]
 async fn a_word_on_health_needs_checks_and_a_target() {
-    let sqlite = Sqlite::open().await;
+    let sqlite = Stored::sqlite().await;
     let api = &sqlite.api;
     send(api, "POST", "/upstreams", Some(json!({"name": "u"}))).await;
     let target = json!({"target": "10.0.0.1:80"});
