@@ -172,7 +172,11 @@ pub(crate) fn render(threads: &[Arc<Counters>], node: &str, text: &mut Text) {
         ("handled", sessions),
         ("total", sessions),
     ] {
-        text.whole("kong_nginx_connections_total", &[node[0], ("subsystem", "stream"), ("state", state)], number);
+        text.whole(
+            "kong_nginx_connections_total",
+            &[node[0], ("subsystem", "stream"), ("state", state)],
+            number,
+        );
     }
     let name = "kong_nginx_requests_total";
     text.family(name, Kind::Gauge, "Number of requests total");

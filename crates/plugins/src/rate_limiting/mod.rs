@@ -140,7 +140,7 @@ impl Plugin for RateLimiting {
                     Ok(counted) => self.decide(&counted, exchange),
                     // Who counts has said so in the log.
                     Err(_) if self.config.fault_tolerant => Verdict::Continue,
-                    Err(_) => Verdict::Answer(Answer::failure()),
+                    Err(error) => Verdict::Fail(error.to_string()),
                 }
             })),
         }
