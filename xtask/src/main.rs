@@ -8,6 +8,7 @@
 mod bench;
 mod check;
 mod codegen;
+mod e2e;
 mod fuzz;
 mod planes;
 mod postgres;
@@ -38,6 +39,12 @@ enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
+    /// Clients that Weir does not ship, unmodified, against whole gateways
+    E2e {
+        /// Which client
+        #[arg(value_enum)]
+        client: e2e::Outsider,
+    },
     /// Writes the generated code
     Codegen {
         /// Change nothing, fail if something would change
@@ -57,6 +64,7 @@ fn main() -> ExitCode {
     let done = match Arguments::parse().command {
         Command::Check => check::run_steps(),
         Command::Test { arguments } => test::run_tests(&arguments),
+        Command::E2e { client } => client.run(),
         Command::Codegen { check } => codegen::run(check),
         Command::Bench(arguments) => bench::run_bench(&arguments),
         Command::Fuzz(arguments) => fuzz::run_fuzz(&arguments),

@@ -1,5 +1,6 @@
 //! Where the tests get their PostgreSQL server from.
 
+use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -11,9 +12,16 @@ use crate::run::{on_path, run};
 /// Debian's packages keep each version's programs in a folder of their own, off the PATH.
 const DEBIAN: &str = "/usr/lib/postgresql";
 
+/// A PATH on which tests find PostgreSQL's programs.
+pub(crate) fn path() -> Result<OsString> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let folders = std::iter::once(programs()?).chain(std::env::split_paths(&path));
+    std::env::join_paths(folders).context("the PATH holds a folder that cannot be written in it")
+}
+
 /// The folder that holds `initdb` and `postgres`: on the PATH, in Debian's place, or installed
 /// there by apt when we are root.
-pub(crate) fn programs() -> Result<PathBuf> {
+fn programs() -> Result<PathBuf> {
     if let Some(found) = find() {
         return Ok(found);
     }

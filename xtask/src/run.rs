@@ -16,7 +16,25 @@ pub(crate) fn root() -> &'static Path {
 pub(crate) fn cargo() -> Command {
     let mut command = Command::new(env!("CARGO"));
     command.current_dir(root());
+    // What cargo tells us about our package would tell build scripts that theirs has changed, and
+    // half of the dependencies would be built anew.
+    for (name, _) in std::env::vars_os() {
+        let told = name.to_str().is_some_and(|name| {
+            name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_")
+        });
+        if told {
+            command.env_remove(name);
+        }
+    }
     command
+}
+
+/// Where cargo builds to.
+pub(crate) fn target_folder() -> Result<PathBuf> {
+    let text = read(cargo().args(["metadata", "--no-deps", "--format-version", "1"]))?;
+    let metadata: serde_json::Value = serde_json::from_str(&text)?;
+    let folder = metadata["target_directory"].as_str().context("cargo names no target folder")?;
+    Ok(PathBuf::from(folder))
 }
 
 /// Runs a command that talks to the developer; an error unless it succeeds.

@@ -16,7 +16,7 @@ use std::time::Duration;
 use anyhow::{Result, bail};
 use clap::{Args, ValueEnum};
 
-use crate::run::{cargo, root, run};
+use crate::run::{cargo, root, run, target_folder};
 use engines::Engine;
 use load::Load;
 use peers::{Backend, Gateway};
@@ -95,7 +95,7 @@ pub(crate) fn run_bench(arguments: &Arguments) -> Result<()> {
     peers::install()?;
     run(cargo().args(["build", "--profile", &arguments.profile, "--package", "weir", "--locked"]))?;
     let folder = if arguments.profile == "dev" { "debug" } else { &arguments.profile };
-    let weir = peers::target_folder()?.join(folder).join("weir");
+    let weir = target_folder()?.join(folder).join("weir");
     let cases =
         if arguments.cases.is_empty() { Case::value_variants() } else { &arguments.cases[..] };
     let backend = Backend::start()?;

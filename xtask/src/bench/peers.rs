@@ -43,14 +43,6 @@ fn find(program: &str) -> Option<PathBuf> {
     on_path.or_else(|| Some(Path::new("/usr/sbin").join(program)).filter(|path| path.is_file()))
 }
 
-/// Where cargo builds to.
-pub(super) fn target_folder() -> Result<PathBuf> {
-    let text = read(crate::run::cargo().args(["metadata", "--no-deps", "--format-version", "1"]))?;
-    let metadata: serde_json::Value = serde_json::from_str(&text)?;
-    let folder = metadata["target_directory"].as_str().context("cargo names no target folder")?;
-    Ok(PathBuf::from(folder))
-}
-
 /// What answers behind the gateways: one nginx worker, keep-alive, from memory.
 pub(super) struct Backend {
     port: u16,
