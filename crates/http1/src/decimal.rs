@@ -2,6 +2,10 @@
 
 /// Appends `number` in decimal.
 pub fn write_decimal(out: &mut Vec<u8>, mut number: u64) {
+    if number < 10 {
+        // Most numbers of a head are this short.
+        return out.push(b'0' + number as u8);
+    }
     let mut digits = [0_u8; 20];
     let mut at = digits.len();
     loop {

@@ -47,12 +47,17 @@ impl<'a> Host<'a> {
             }
             (name, rest)
         } else {
-            let end = text.find(':').unwrap_or(text.len());
-            let (name, rest) = text.split_at_checked(end)?;
-            if !name.bytes().all(is_host_byte) || name.contains("..") {
-                return None;
+            let mut end = 0;
+            let mut before = 0;
+            for byte in text.bytes().take_while(|byte| HOST_BYTES[usize::from(*byte)]) {
+                if byte == b'.' && before == b'.' {
+                    return None;
+                }
+                before = byte;
+                end += 1;
             }
-            (name, rest)
+            // What stands behind it must be a port.
+            text.split_at_checked(end)?
         };
         if name.is_empty() || name == "." || name.len() > HOST_LIMIT {
             return None;
@@ -79,6 +84,17 @@ fn parse_port(digits: &[u8]) -> Option<u16> {
     }
     u16::try_from(port).ok()
 }
+
+/// [`is_host_byte`], to be looked up.
+static HOST_BYTES: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        table[byte] = is_host_byte(byte as u8);
+        byte += 1;
+    }
+    table
+};
 
 /// The characters of a registered name (RFC 3986 §3.2.2) but for the comma, by which some recipients join two Host
 /// fields to one.

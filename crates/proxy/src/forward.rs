@@ -64,8 +64,9 @@ impl Call<'_> {
         loop {
             let wanted = Instant::now();
             let lease = peers::pick(self.service, &affinity, again.tried()).await?;
-            record.tries.push(Try::new(lease.address(), wanted, Instant::now()));
-            let to = Attempted { lease: &lease, affinity: &affinity, again: &again };
+            let begun = Instant::now();
+            record.tries.push(Try::new(lease.address(), wanted, begun));
+            let to = Attempted { lease: &lease, affinity: &affinity, again: &again, begun };
             let result =
                 self.attempt(&to, head, body, answer, response, record, &mut prepare).await;
             self.report(&lease, &result, record);
@@ -107,7 +108,7 @@ impl Call<'_> {
         record: &mut Record<'_>,
         prepare: &mut impl FnMut(&mut ResponseHead, &Record<'_>, Option<&str>) -> Result<(), Failure>,
     ) -> Result<(), (Failure, bool)> {
-        let Attempted { lease, affinity, again } = *to;
+        let Attempted { lease, affinity, again, begun } = *to;
         let host = self.host(lease);
         let secured = self.secured(&host, lease.address()).map_err(|failure| (failure, true))?;
         let key = Key { address: lease.address(), secured };
@@ -116,7 +117,7 @@ impl Call<'_> {
         let destination =
             Destination { target: self.target, host: &host, framing, websocket: self.websocket };
         upstream_head::write(head, self.request, &destination, &self.forwarding);
-        let end = again.try_end(Instant::now());
+        let end = again.try_end(begun);
         if is_grpc(&self.service.service) {
             let prepare = |response: &mut ResponseHead, record: &mut Record<'_>| {
                 let cookie = self.service.upstream.set_cookie(affinity, lease);
@@ -128,8 +129,7 @@ impl Call<'_> {
         }
         let mut fresh = false;
         loop {
-            let pooled =
-                if fresh { None } else { self.thread.pool.borrow_mut().take(&key, Instant::now()) };
+            let pooled = if fresh { None } else { self.thread.pool.borrow_mut().take(&key, begun) };
             let reused = pooled.is_some();
             let mut connection = match pooled {
                 Some(connection) => {
@@ -324,6 +324,8 @@ struct Attempted<'a> {
     lease: &'a Lease,
     affinity: &'a Affinity,
     again: &'a Again<'a>,
+    /// When the target was picked.
+    begun: Instant,
 }
 
 impl Attempted<'_> {

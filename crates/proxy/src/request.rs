@@ -6,7 +6,7 @@
 //! Plugins join where a phase has their name (`phases.rs`). Every request takes this way, whatever protocol it came by; what
 //! goes wrong on it is a [`Failure`], which is answered in one place.
 
-use std::{cell::RefCell, net::SocketAddr, ops::ControlFlow, time::Instant};
+use std::{borrow::Cow, cell::RefCell, net::SocketAddr, ops::ControlFlow, time::Instant};
 
 use http1::{Field, Fields, Framing, Name, RequestHead, ResponseHead, list};
 use plugin::{Captures, Client, TlsSession};
@@ -408,7 +408,10 @@ fn target(
     let base = base.unwrap_or_default().as_bytes();
     let joined =
         path::upstream(base, entry.path_handling(), entry.route.strip_path, matched, normal);
-    path::escape(&joined).into_owned()
+    match path::escape(&joined) {
+        Cow::Borrowed(_) => joined,
+        Cow::Owned(escaped) => escaped,
+    }
 }
 
 /// What the path's regular expression captured, where there is one.

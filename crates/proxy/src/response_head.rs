@@ -107,9 +107,9 @@ fn add_charset(response: &mut ResponseHead) {
     let Some(kind) = response.fields.get(Name::ContentType) else {
         return;
     };
-    if TYPES_WITH_CHARSET.contains(&kind) {
-        let kind = [kind, b"; charset=UTF-8"].concat();
-        response.fields.set_known(Name::ContentType, &kind);
+    if let Some(kind) = TYPES_WITH_CHARSET.iter().find(|known| **known == kind) {
+        response.fields.remove(Name::ContentType);
+        response.fields.push_parts(Name::ContentType, &[kind, b"; charset=UTF-8"]);
     }
 }
 

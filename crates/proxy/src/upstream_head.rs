@@ -137,7 +137,9 @@ fn write_forwarding(out: &mut Vec<u8>, request: &RequestHead, about: &Forwarding
         out.extend_from_slice(b", ");
     }
     let told = if fields.contains(Name::XForwardedFor) { about.peer } else { about.client };
+    let start = out.len();
     write_address(out, told);
+    let address = start..out.len();
 
     out.extend_from_slice(b"\r\nX-Forwarded-Proto: ");
     out.extend_from_slice(believed(Name::XForwardedProto).unwrap_or(about.scheme.as_bytes()));
@@ -173,7 +175,11 @@ fn write_forwarding(out: &mut Vec<u8>, request: &RequestHead, about: &Forwarding
     }
 
     out.extend_from_slice(b"X-Real-IP: ");
-    write_address(out, about.client);
+    if told == about.client {
+        out.extend_from_within(address);
+    } else {
+        write_address(out, about.client);
+    }
     out.extend_from_slice(b"\r\n");
 
     if let Some(id) = about.request_id {

@@ -29,7 +29,22 @@ pub(super) fn hex(digit: u8) -> Option<u8> {
 }
 
 fn is_plain(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"!#$&'()*+,/:;=?@[]-_.~%".contains(&byte)
+    static PLAIN: [bool; 256] = {
+        let others = b"!#$&'()*+,/:;=?@[]-_.~%";
+        let mut table = [false; 256];
+        let mut byte = 0;
+        while byte < 256 {
+            table[byte] = (byte as u8).is_ascii_alphanumeric();
+            byte += 1;
+        }
+        let mut place = 0;
+        while place < others.len() {
+            table[others[place] as usize] = true;
+            place += 1;
+        }
+        table
+    };
+    PLAIN[usize::from(byte)]
 }
 
 #[cfg(test)]
