@@ -12,9 +12,15 @@ pub(crate) fn root() -> &'static Path {
     manifest.parent().unwrap_or(manifest)
 }
 
-/// The cargo that called us.
+/// The cargo that called us. It is not told that a cargo called us: `ring` would be built anew, and all above it.
 pub(crate) fn cargo() -> Command {
     let mut command = Command::new(env!("CARGO"));
+    for (name, _) in std::env::vars_os() {
+        let text = name.to_string_lossy();
+        if text.starts_with("CARGO_PKG_") || text.starts_with("CARGO_MANIFEST_") {
+            command.env_remove(name);
+        }
+    }
     command.current_dir(root());
     // What cargo tells us about our package would tell build scripts that theirs has changed, and
     // half of the dependencies would be built anew.

@@ -5,35 +5,41 @@
 //! forward, then backward (A B C C B A), so that a machine that slows down slows all of them.
 //! Absolutes are of this machine; only the ratios of one run mean anything elsewhere.
 
+mod case;
 mod engines;
+mod guard;
 mod load;
 mod measure;
 mod peers;
 mod report;
+mod weir;
 
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Result, bail};
-use clap::{Args, ValueEnum};
+use clap::{Args, Subcommand, ValueEnum};
 
 use crate::run::{cargo, root, run, target_folder};
+use case::Case;
 use engines::Engine;
-use load::Load;
-use peers::{Backend, Gateway};
+use peers::{Backend, Certificate, Gateway};
 use report::{Outcome, Sample};
 
 /// What to measure.
 #[derive(Args)]
 pub(crate) struct Arguments {
-    /// One engine alone instead of the whole gateway
     #[command(subcommand)]
-    engine: Option<Engine>,
+    part: Option<Part>,
     /// The cases to run; all of them when none is named
     #[arg(value_enum)]
     cases: Vec<Case>,
     /// Pairs of rounds, forward and backward
     #[arg(long, default_value_t = 3)]
     pairs: usize,
+    /// Compare with Pingora, too, which takes minutes to build
+    #[arg(long)]
+    pingora: bool,
     /// Seconds of each round
     #[arg(long, default_value_t = 3)]
     seconds: u64,
@@ -42,50 +48,26 @@ pub(crate) struct Arguments {
     profile: String,
 }
 
-/// A shape of traffic.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Case {
-    /// 100 bytes, 64 connections
-    Small,
-    /// 10 kB, 64 connections
-    Body10k,
-    /// 100 kB, 64 connections
-    Body100k,
-    /// 10 kB sent, 64 connections
-    Post10k,
-    /// 100 bytes, 1,000 busy connections
-    Connections1000,
-    /// 100 bytes, 64 connections, 10,000 routes beside the one that matches
-    Routes10k,
-}
-
-impl Case {
-    fn load(self, seconds: u64) -> Load {
-        let small = Load {
-            path: "/small",
-            connections: 64,
-            body: 0,
-            duration: Duration::from_secs(seconds),
-        };
-        match self {
-            Case::Small | Case::Routes10k => small,
-            Case::Body10k => Load { path: "/10k", ..small },
-            Case::Body100k => Load { path: "/100k", ..small },
-            Case::Post10k => Load { path: "/post", body: 10_000, ..small },
-            Case::Connections1000 => Load { connections: 1000, ..small },
-        }
-    }
-
-    fn routes(self) -> usize {
-        if self == Case::Routes10k { 10_000 } else { 1 }
-    }
+/// Something else than the comparison with peers.
+#[derive(Clone, Copy, Subcommand)]
+enum Part {
+    /// Instructions per request beside the recorded figure: 3 % more is an error
+    Guard {
+        /// Write the figure down instead
+        #[arg(long)]
+        record: bool,
+    },
+    #[command(flatten)]
+    Engine(Engine),
 }
 
 /// Measures, prints a table and writes it with a chart to `target/bench/`.
 pub(crate) fn run_bench(arguments: &Arguments) -> Result<()> {
-    if let Some(engine) = arguments.engine {
-        return engine.run(&arguments.profile);
-    }
+    let guarded = match arguments.part {
+        Some(Part::Guard { record }) => Some(record),
+        Some(Part::Engine(engine)) => return engine.run(&arguments.profile),
+        None => None,
+    };
     if arguments.pairs == 0 || arguments.seconds == 0 {
         bail!("--pairs and --seconds must be at least 1");
     }
@@ -96,13 +78,20 @@ pub(crate) fn run_bench(arguments: &Arguments) -> Result<()> {
     run(cargo().args(["build", "--profile", &arguments.profile, "--package", "weir", "--locked"]))?;
     let folder = if arguments.profile == "dev" { "debug" } else { &arguments.profile };
     let weir = target_folder()?.join(folder).join("weir");
+    if let Some(record) = guarded {
+        return guard::run(&weir, &arguments.profile, record);
+    }
+    if arguments.pingora {
+        peers::build_pingora()?;
+    }
     let cases =
         if arguments.cases.is_empty() { Case::value_variants() } else { &arguments.cases[..] };
     let backend = Backend::start()?;
+    let certificate = Certificate::make()?;
     let mut outcomes = Vec::new();
     for case in cases {
         println!("\n{case:?}");
-        outcomes.push(measure_case(*case, arguments, &weir, &backend)?);
+        outcomes.push(measure_case(*case, arguments, &weir, &backend, &certificate)?);
     }
     report::write(&outcomes, &root().join("target/bench"))
 }
@@ -110,11 +99,17 @@ pub(crate) fn run_bench(arguments: &Arguments) -> Result<()> {
 fn measure_case(
     case: Case,
     arguments: &Arguments,
-    weir: &std::path::Path,
+    weir: &Path,
     backend: &Backend,
+    certificate: &Certificate,
 ) -> Result<Outcome> {
-    let gateways = Gateway::start_all(weir, backend, case.routes())?;
-    let load = case.load(arguments.seconds);
+    let gateways: Vec<Gateway> = case
+        .contestants(arguments.pingora)
+        .into_iter()
+        .map(|contestant| Gateway::start(contestant, weir, backend, certificate))
+        .collect::<Result<_>>()?;
+    let offered = if case.at_half_load() { Some(half_load(&gateways)?) } else { None };
+    let load = case.load(arguments.seconds, offered);
     for gateway in &gateways {
         // Warm connections, caches and branch predictors; and prove that it answers.
         load.clone().lasting(Duration::from_secs(1)).run(gateway)?;
@@ -129,10 +124,23 @@ fn measure_case(
             let seen = load.run(gateway)?;
             let spent = measure::cpu_time(gateway.pid())? - before;
             let sample = Sample::new(&seen, spent, measure::memory(gateway.pid())?);
-            println!("  {:10} {sample}", gateway.name());
+            println!("  {:20} {sample}", gateway.name());
             samples[*index].push(sample);
         }
     }
-    let names = gateways.iter().map(|gateway| gateway.name().to_owned());
-    Ok(Outcome::new(format!("{case:?}"), names.zip(samples).collect()))
+    let names: Vec<String> = gateways.iter().map(|gateway| gateway.name().to_owned()).collect();
+    for gateway in gateways {
+        gateway.end()?;
+    }
+    Ok(Outcome::new(format!("{case:?}"), names.into_iter().zip(samples).collect()))
+}
+
+/// Half of what the slowest manages: where latency means something, for all of them.
+fn half_load(gateways: &[Gateway]) -> Result<u32> {
+    let most = Case::Small.load(2, None);
+    let mut slowest = f64::INFINITY;
+    for gateway in gateways {
+        slowest = slowest.min(most.run(gateway)?.per_second);
+    }
+    Ok((slowest / 2.0) as u32)
 }

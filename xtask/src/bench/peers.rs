@@ -2,7 +2,6 @@
 //! header fields; and the backend behind them.
 
 use std::fs;
-use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -10,16 +9,29 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
+use crate::bench::case::Contestant;
+use crate::bench::load::Tool;
+use crate::bench::weir::{self, Changes};
 use crate::run::{on_path, read, root, run};
 
 /// The CPU of the gateways.
-const GATEWAY_CPU: &str = "0";
+pub(super) const GATEWAY_CPU: &str = "0";
 /// The CPU of the load and of the backend.
 pub(super) const LOAD_CPU: &str = "1";
 
+/// The host that is asked for.
+pub(super) const HOST: &str = "bench.test";
+
 /// Gets the programs that are not there, from Debian when we are root.
 pub(super) fn install() -> Result<()> {
-    let wanted = [("nginx", "nginx-light"), ("haproxy", "haproxy"), ("wrk", "wrk")];
+    let wanted = [
+        ("nginx", "nginx-light"),
+        ("haproxy", "haproxy"),
+        ("wrk", "wrk"),
+        ("h2load", "nghttp2-client"),
+        ("openssl", "openssl"),
+        ("valgrind", "valgrind"),
+    ];
     let missing: Vec<&str> =
         wanted.iter().filter(|(program, _)| find(program).is_none()).map(|(_, p)| *p).collect();
     if missing.is_empty() {
@@ -69,35 +81,115 @@ impl Backend {
              }} }}\n",
             folder = folder.display()
         );
-        let process = nginx(&folder, &config, LOAD_CPU)?;
+        let process = Process(nginx(&folder, &config, LOAD_CPU)?);
         wait_for(port)?;
         Ok(Backend { port, _process: process })
+    }
+
+    pub(super) fn port(&self) -> u16 {
+        self.port
+    }
+}
+
+/// The certificate that all of them show, for `bench.test`.
+pub(super) struct Certificate {
+    pub(super) chain: PathBuf,
+    pub(super) key: PathBuf,
+    /// Both in one file, as HAProxy wants them.
+    both: PathBuf,
+}
+
+impl Certificate {
+    /// Self-signed, P-256.
+    pub(super) fn make() -> Result<Certificate> {
+        let folder = folder("certificate")?;
+        let (chain, key) = (folder.join("certificate.pem"), folder.join("key.pem"));
+        let both = folder.join("both.pem");
+        read(
+            Command::new("openssl")
+                .args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"])
+                .args(["-nodes", "-days", "2", "-subj", "/CN=bench.test"])
+                .args(["-addext", "subjectAltName=DNS:bench.test"])
+                .arg("-keyout")
+                .arg(&key)
+                .arg("-out")
+                .arg(&chain),
+        )?;
+        fs::write(&both, [fs::read(&chain)?, fs::read(&key)?].concat())?;
+        Ok(Certificate { chain, key, both })
+    }
+}
+
+/// Where a gateway listens.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Ports {
+    /// HTTP/1.1 and, without asking, HTTP/2.
+    pub(super) plain: u16,
+    pub(super) tls: u16,
+    /// HTTP/2 alone, where a gateway cannot tell by itself.
+    http2: u16,
+}
+
+impl Ports {
+    pub(super) fn free() -> Result<Ports> {
+        Ok(Ports { plain: free_port()?, tls: free_port()?, http2: free_port()? })
     }
 }
 
 /// A gateway, running.
 pub(super) struct Gateway {
     name: &'static str,
-    port: u16,
+    ports: Ports,
     folder: PathBuf,
+    changes: Option<Changes>,
     process: Process,
 }
 
 impl Gateway {
-    pub(super) fn start_all(weir: &Path, backend: &Backend, routes: usize) -> Result<Vec<Gateway>> {
-        Ok(vec![
-            Gateway::weir(weir, backend, routes)?,
-            Gateway::nginx(backend)?,
-            Gateway::haproxy(backend)?,
-        ])
+    /// Starts one; none where the program cannot be had.
+    pub(super) fn start(
+        contestant: Contestant,
+        weir: &Path,
+        backend: &Backend,
+        certificate: &Certificate,
+    ) -> Result<Gateway> {
+        match contestant {
+            Contestant::Weir(setup) => weir::start(weir, setup, backend, certificate),
+            Contestant::Nginx => Gateway::nginx(backend, certificate),
+            Contestant::Haproxy => Gateway::haproxy(backend, certificate),
+            Contestant::Pingora => Gateway::pingora(backend),
+        }
+    }
+
+    pub(super) fn new(name: &'static str, ports: Ports, folder: PathBuf, child: Child) -> Gateway {
+        Gateway { name, ports, folder, changes: None, process: Process(child) }
+    }
+
+    /// Keeps what changes its configuration running.
+    pub(super) fn keep(&mut self, changes: Changes) {
+        self.changes = Some(changes);
+    }
+
+    /// Ends it; an error if a change was refused meanwhile.
+    pub(super) fn end(mut self) -> Result<()> {
+        self.changes.as_mut().map_or(Ok(()), Changes::end)
     }
 
     pub(super) fn name(&self) -> &'static str {
         self.name
     }
 
-    pub(super) fn address(&self) -> String {
-        format!("127.0.0.1:{}", self.port)
+    pub(super) fn port(&self) -> u16 {
+        self.ports.plain
+    }
+
+    pub(super) fn address(&self, tool: Tool, tls: bool) -> String {
+        let port = match tool {
+            Tool::Http2 if self.name == "nginx" => self.ports.http2,
+            _ if tls => self.ports.tls,
+            _ => self.ports.plain,
+        };
+        format!("127.0.0.1:{port}")
     }
 
     pub(super) fn folder(&self) -> &Path {
@@ -108,45 +200,19 @@ impl Gateway {
         self.process.0.id()
     }
 
-    fn weir(program: &Path, backend: &Backend, routes: usize) -> Result<Gateway> {
-        let folder = folder("weir")?;
-        let (port, admin) = (free_port()?, free_port()?);
-        let log = fs::File::create(folder.join("log"))?;
-        let child = pinned(GATEWAY_CPU, program)
-            .args(["start", "--nginx-main-worker-processes", "1", "--proxy-access-log", "off"])
-            .arg(format!("--proxy-listen=127.0.0.1:{port}"))
-            .arg(format!("--admin-listen=127.0.0.1:{admin}"))
-            .arg("--status-listen=off")
-            .arg("--data-dir")
-            .arg(folder.join("data"))
-            .stdout(log.try_clone()?)
-            .stderr(log)
-            .spawn()
-            .with_context(|| format!("{} cannot be started", program.display()))?;
-        let gateway = Gateway { name: "weir", port, folder, process: Process(child) };
-        wait_for(admin)?;
-        let target = format!("127.0.0.1:{}", backend.port);
-        let post = |path: &str, body: String| call(admin, path, &body);
-        post("/upstreams", r#"{"name":"bench"}"#.to_owned())?;
-        post("/upstreams/bench/targets", format!(r#"{{"target":"{target}"}}"#))?;
-        post("/services", r#"{"name":"bench","host":"bench"}"#.to_owned())?;
-        for number in 1..routes {
-            post(
-                "/services/bench/routes",
-                format!(r#"{{"hosts":["h{}.test"],"paths":["/p{number}"]}}"#, number % 1000),
-            )?;
-        }
-        post(
-            "/services/bench/routes?wait=all",
-            r#"{"hosts":["bench.test"],"paths":["/"]}"#.to_owned(),
-        )?;
-        wait_for(port)?;
-        Ok(gateway)
+    fn pingora(backend: &Backend) -> Result<Gateway> {
+        let folder = folder("pingora")?;
+        let ports = Ports::free()?;
+        let mut command = pinned(GATEWAY_CPU, &pingora_program());
+        command.arg(format!("127.0.0.1:{}", ports.plain));
+        let child = quiet(command.arg(format!("127.0.0.1:{}", backend.port)), &folder)?;
+        wait_for(ports.plain)?;
+        Ok(Gateway::new("pingora", ports, folder, child))
     }
 
-    fn nginx(backend: &Backend) -> Result<Gateway> {
+    fn nginx(backend: &Backend, certificate: &Certificate) -> Result<Gateway> {
         let folder = folder("nginx")?;
-        let port = free_port()?;
+        let ports = Ports::free()?;
         let config = format!(
             "worker_processes 1; daemon off; pid {folder}/pid; error_log {folder}/error.log;\n\
              events {{ worker_connections 20000; }}\n\
@@ -154,7 +220,8 @@ impl Gateway {
              proxy_temp_path {folder}/p; fastcgi_temp_path {folder}/f; uwsgi_temp_path {folder}/u; \
              scgi_temp_path {folder}/s;\n\
              upstream bench {{ server 127.0.0.1:{backend}; keepalive 512; keepalive_requests 1000000000; }}\n\
-             server {{ listen 127.0.0.1:{port} backlog=4096; server_name bench.test;\n\
+             server {{ listen 127.0.0.1:{plain} backlog=4096; listen 127.0.0.1:{tls} ssl; listen 127.0.0.1:{http2} http2; server_name {HOST};\n\
+             ssl_certificate {chain}; ssl_certificate_key {key}; ssl_protocols TLSv1.2 TLSv1.3; ssl_session_cache shared:s:1m;\n\
              location / {{ proxy_pass http://bench; proxy_http_version 1.1;\n\
              proxy_set_header Connection \"\"; proxy_set_header Host $host;\n\
              proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for; proxy_set_header X-Forwarded-Proto $scheme;\n\
@@ -166,20 +233,25 @@ impl Gateway {
              }} }} }}\n",
             folder = folder.display(),
             backend = backend.port,
+            plain = ports.plain,
+            tls = ports.tls,
+            http2 = ports.http2,
+            chain = certificate.chain.display(),
+            key = certificate.key.display(),
         );
-        let process = nginx(&folder, &config, GATEWAY_CPU)?;
-        wait_for(port)?;
-        Ok(Gateway { name: "nginx", port, folder, process })
+        let child = nginx(&folder, &config, GATEWAY_CPU)?;
+        wait_for(ports.plain)?;
+        Ok(Gateway::new("nginx", ports, folder, child))
     }
 
-    fn haproxy(backend: &Backend) -> Result<Gateway> {
+    fn haproxy(backend: &Backend, certificate: &Certificate) -> Result<Gateway> {
         let folder = folder("haproxy")?;
-        let port = free_port()?;
+        let ports = Ports::free()?;
         let config = format!(
-            "global\n nbthread 1\n maxconn 20000\n\
+            "global\n nbthread 1\n maxconn 9000\n\
              defaults\n mode http\n timeout connect 5s\n timeout client 60s\n timeout server 60s\n\
              option http-keep-alive\n http-reuse always\n\
-             frontend bench\n bind 127.0.0.1:{port} backlog 4096\n unique-id-format %{{+X}}o\\ %ci%cp%fi%fp%Ts%rt%pid\n\
+             frontend bench\n bind 127.0.0.1:{plain} backlog 4096\n bind 127.0.0.1:{tls} ssl crt {both} alpn http/1.1\n unique-id-format %{{+X}}o\\ %ci%cp%fi%fp%Ts%rt%pid\n\
              http-request set-header X-Forwarded-Proto http\n http-request set-header X-Forwarded-Host %[req.hdr(host)]\n\
              http-request set-header X-Forwarded-Port %[dst_port]\n http-request set-header X-Forwarded-Path %[path]\n\
              http-request set-header X-Forwarded-For %[src]\n http-request set-header X-Real-IP %[src]\n\
@@ -187,35 +259,51 @@ impl Gateway {
              http-response set-header Via 1.1\\ haproxy\n http-response set-header X-Request-Id %[unique-id]\n\
              http-response set-header X-Proxy-Latency 0\n http-response set-header X-Upstream-Latency 0\n\
              default_backend bench\n\
-             backend bench\n server one 127.0.0.1:{}\n",
-            backend.port
+             backend bench\n server one 127.0.0.1:{backend}\n",
+            plain = ports.plain,
+            tls = ports.tls,
+            both = certificate.both.display(),
+            backend = backend.port,
         );
         let file = folder.join("haproxy.cfg");
         fs::write(&file, config)?;
         let program = find("haproxy").context("haproxy is not there")?;
         let child = quiet(pinned(GATEWAY_CPU, &program).arg("-db").arg("-f").arg(&file), &folder)?;
-        let gateway = Gateway { name: "haproxy", port, folder, process: Process(child) };
-        wait_for(port)?;
+        let gateway = Gateway::new("haproxy", ports, folder, child);
+        wait_for(ports.plain)?;
         Ok(gateway)
     }
 }
 
-fn nginx(folder: &Path, config: &str, cpu: &str) -> Result<Process> {
+/// Pingora's balancer, which is no part of the workspace.
+fn pingora_program() -> PathBuf {
+    root().join("target/pingora/release/bench-pingora")
+}
+
+/// Builds the peer that comes as source; minutes, the first time.
+pub(super) fn build_pingora() -> Result<()> {
+    run(crate::run::cargo()
+        .args(["build", "--release", "--manifest-path"])
+        .arg(root().join("xtask/pingora/Cargo.toml"))
+        .arg("--target-dir")
+        .arg(root().join("target/pingora")))
+}
+
+fn nginx(folder: &Path, config: &str, cpu: &str) -> Result<Child> {
     let file = folder.join("nginx.conf");
     fs::write(&file, config)?;
     let program = find("nginx").context("nginx is not there")?;
-    let child = quiet(pinned(cpu, &program).arg("-c").arg(&file).arg("-p").arg(folder), folder)?;
-    Ok(Process(child))
+    quiet(pinned(cpu, &program).arg("-c").arg(&file).arg("-p").arg(folder), folder)
 }
 
-fn pinned(cpu: &str, program: &Path) -> Command {
+pub(super) fn pinned(cpu: &str, program: &Path) -> Command {
     let mut command = Command::new("taskset");
     command.args(["-c", cpu]).arg(program);
     command
 }
 
 /// Starts a program whose words go to a file, where they are when it fails.
-fn quiet(command: &mut Command, folder: &Path) -> Result<Child> {
+pub(super) fn quiet(command: &mut Command, folder: &Path) -> Result<Child> {
     let log = fs::File::create(folder.join("log"))?;
     command
         .stdin(Stdio::null())
@@ -237,7 +325,7 @@ impl Drop for Process {
 }
 
 /// An empty folder for one program.
-fn folder(name: &str) -> Result<PathBuf> {
+pub(super) fn folder(name: &str) -> Result<PathBuf> {
     let folder = root().join("target/bench").join(name);
     if folder.exists() {
         fs::remove_dir_all(&folder)?;
@@ -246,35 +334,18 @@ fn folder(name: &str) -> Result<PathBuf> {
     Ok(folder)
 }
 
-fn free_port() -> Result<u16> {
+pub(super) fn free_port() -> Result<u16> {
     Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
 }
 
 /// Waits until something listens.
-fn wait_for(port: u16) -> Result<()> {
-    let deadline = Instant::now() + Duration::from_secs(20);
+pub(super) fn wait_for(port: u16) -> Result<()> {
+    let deadline = Instant::now() + Duration::from_secs(60);
     while TcpStream::connect(("127.0.0.1", port)).is_err() {
         if Instant::now() > deadline {
             bail!("nothing listens on port {port}; see the logs under target/bench");
         }
         std::thread::sleep(Duration::from_millis(20));
-    }
-    Ok(())
-}
-
-/// One call of the Admin API.
-fn call(admin: u16, path: &str, body: &str) -> Result<()> {
-    let mut stream = TcpStream::connect(("127.0.0.1", admin))?;
-    write!(
-        stream,
-        "POST {path} HTTP/1.1\r\nHost: admin\r\nContent-Type: application/json\r\n\
-         Content-Length: {}\r\nConnection: close\r\n\r\n{body}",
-        body.len()
-    )?;
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer)?;
-    if !answer.starts_with("HTTP/1.1 201") {
-        bail!("POST {path} was answered: {answer}");
     }
     Ok(())
 }

@@ -1,0 +1,171 @@
+//! Weir, set up for a case.
+
+use std::ffi::OsString;
+use std::fmt::Write as _;
+use std::fs;
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::path::Path;
+use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+
+use crate::bench::guard;
+use crate::bench::load::KEY;
+use crate::bench::peers::{
+    Backend, Certificate, GATEWAY_CPU, Gateway, HOST, Ports, folder, free_port, pinned, quiet,
+    wait_for,
+};
+use crate::run::read;
+
+/// What is configured.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Setup {
+    pub(super) label: &'static str,
+    /// Routes, the one that matches among them.
+    pub(super) routes: usize,
+    /// Whether key-auth, rate-limiting and prometheus are on the service.
+    pub(super) plugins: bool,
+    /// Changes of another route per second, as long as it runs.
+    pub(super) changes: u32,
+    /// Whether its instructions are counted (which makes it some fifty times slower).
+    pub(super) counted: bool,
+}
+
+impl Default for Setup {
+    fn default() -> Self {
+        Setup { label: "weir", routes: 1, plugins: false, changes: 0, counted: false }
+    }
+}
+
+/// Writes to the Admin API until it is dropped.
+pub(super) struct Changes {
+    stop: Arc<AtomicBool>,
+    thread: Option<JoinHandle<Result<()>>>,
+}
+
+/// Starts it and waits until it serves its configuration.
+pub(super) fn start(
+    program: &Path,
+    setup: Setup,
+    backend: &Backend,
+    certificate: &Certificate,
+) -> Result<Gateway> {
+    let folder = folder(&setup.label.replace([' ', ','], "-"))?;
+    let ports = Ports::free()?;
+    let admin = free_port()?;
+    let mut command = if setup.counted {
+        let mut counts = OsString::from("--callgrind-out-file=");
+        counts.push(guard::counts_file(&folder));
+        let mut command = pinned(GATEWAY_CPU, Path::new("valgrind"));
+        command.args(["--quiet", "--tool=callgrind"]).arg(counts).arg(program);
+        command
+    } else {
+        pinned(GATEWAY_CPU, program)
+    };
+    command
+        .args(["start", "--nginx-main-worker-processes", "1", "--proxy-access-log", "off"])
+        .arg(format!("--proxy-listen=127.0.0.1:{}, 127.0.0.1:{} ssl", ports.plain, ports.tls))
+        .arg(format!("--admin-listen=127.0.0.1:{admin}"))
+        .arg("--status-listen=off")
+        .arg("--ssl-cert")
+        .arg(&certificate.chain)
+        .arg("--ssl-cert-key")
+        .arg(&certificate.key)
+        .arg("--data-dir")
+        .arg(folder.join("data"));
+    let child = quiet(&mut command, &folder)?;
+    let mut gateway = Gateway::new(setup.label, ports, folder, child);
+    wait_for(admin)?;
+    let file = gateway.folder().join("configuration.json");
+    fs::write(&file, configuration(setup, backend))?;
+    let url = format!("http://127.0.0.1:{admin}");
+    read(Command::new(program).args(["load", "--admin", &url, "--wait", "all"]).arg(&file))
+        .context("the configuration was not taken; is something of it unknown?")?;
+    wait_for(gateway.port())?;
+    if setup.changes > 0 {
+        gateway.keep(Changes::start(admin, setup.changes));
+    }
+    Ok(gateway)
+}
+
+fn configuration(setup: Setup, backend: &Backend) -> String {
+    let mut routes = format!(r#"{{"name":"bench","hosts":["{HOST}"],"paths":["/"]}}"#);
+    for number in 1..setup.routes {
+        let host = number % 1000;
+        let _ = write!(
+            routes,
+            r#",{{"name":"r{number}","hosts":["h{host}.test"],"paths":["/p{number}"]}}"#
+        );
+    }
+    let plugins = if setup.plugins {
+        r#"{"name":"key-auth"},{"name":"rate-limiting","config":{"second":100000000,"policy":"local"}},{"name":"prometheus"}"#
+    } else {
+        ""
+    };
+    format!(
+        r#"{{"_format_version":"3.0","upstreams":[{{"name":"bench","targets":[{{"target":"127.0.0.1:{port}"}}]}}],
+"consumers":[{{"username":"bench","keyauth_credentials":[{{"key":"{KEY}"}}]}}],
+"services":[{{"name":"bench","host":"bench","plugins":[{plugins}],"routes":[{routes}]}}]}}"#,
+        port = backend.port(),
+    )
+}
+
+impl Changes {
+    fn start(admin: u16, per_second: u32) -> Changes {
+        let stop = Arc::new(AtomicBool::new(false));
+        let stopped = Arc::clone(&stop);
+        let thread = thread::spawn(move || {
+            let pause = Duration::from_secs(1) / per_second;
+            let mut due = Instant::now();
+            let mut number = 0;
+            while !stopped.load(Ordering::Relaxed) {
+                number += 1;
+                let body = format!(r#"{{"paths":["/p1","/changed{number}"]}}"#);
+                patch(admin, "/routes/r1", &body)?;
+                due += pause;
+                thread::sleep(due.saturating_duration_since(Instant::now()));
+            }
+            Ok(())
+        });
+        Changes { stop, thread: Some(thread) }
+    }
+
+    /// An error if a change was refused.
+    pub(super) fn end(&mut self) -> Result<()> {
+        self.stop.store(true, Ordering::Relaxed);
+        match self.thread.take().map(JoinHandle::join) {
+            None | Some(Ok(Ok(()))) => Ok(()),
+            Some(Ok(Err(error))) => Err(error),
+            Some(Err(_)) => bail!("what makes the changes panicked"),
+        }
+    }
+}
+
+impl Drop for Changes {
+    fn drop(&mut self) {
+        // Whoever wants to know has asked by `end`.
+        let _ = self.end();
+    }
+}
+
+/// One change by the Admin API.
+fn patch(admin: u16, path: &str, body: &str) -> Result<()> {
+    let mut stream = TcpStream::connect(("127.0.0.1", admin))?;
+    write!(
+        stream,
+        "PATCH {path} HTTP/1.1\r\nHost: admin\r\nContent-Type: application/json\r\n\
+         Content-Length: {}\r\nConnection: close\r\n\r\n{body}",
+        body.len()
+    )?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    if !answer.starts_with("HTTP/1.1 200") {
+        bail!("PATCH {path} was answered: {answer}");
+    }
+    Ok(())
+}
