@@ -1,5 +1,5 @@
 //! Writes the code that is generated from `proto/`, or checks that what is in the repository is
-//! what would be written.
+//! what would be written. Writes the reference of the Admin API, which a test of `admin` checks.
 //!
 //! Generated code is kept in the repository so that a build needs neither a protobuf compiler nor
 //! this step, and so that a review sees what a change of a message does.
@@ -10,11 +10,16 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 
+use crate::run::{cargo, run as call};
+
 /// The messages, relative to `proto/`.
 const PROTOS: [&str; 1] = ["weir/sync/v1/sync.proto"];
 
 /// Where their code goes, relative to the root of the repository.
 const OUT: &str = "crates/wire/src/gen";
+
+/// Where the reference of the Admin API goes.
+const REFERENCE: &str = "deploy/reference";
 
 /// Writes the generated code; with `check`, changes nothing and fails when it is out of date.
 pub(crate) fn run(check: bool) -> Result<()> {
@@ -38,6 +43,7 @@ pub(crate) fn run(check: bool) -> Result<()> {
         }
         return Ok(());
     }
+    call(cargo().args(["run", "-q", "-p", "admin", "--example", "reference", "--", REFERENCE]))?;
     fs::create_dir_all(&out)?;
     for name in present.keys().filter(|name| !fresh.contains_key(*name)) {
         fs::remove_file(out.join(name))?;

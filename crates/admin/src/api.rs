@@ -83,6 +83,27 @@ impl Api {
     {
         let segments = path::segments(parts.uri.path()).map_err(Refusal::bad_request)?;
         let (endpoint, segments) = self.find(segments).ok_or(Refusal::NotFound)?;
+        let answer = self.answer_at(endpoint, segments, parts, body, scheme).await;
+        let answer = answer.unwrap_or_else(Refusal::into_answer);
+        if answer.status != StatusCode::METHOD_NOT_ALLOWED {
+            return Ok(answer);
+        }
+        // It must tell which methods are (RFC 9110 §15.5.6).
+        Ok(answer.with(header::ALLOW, &endpoint.allow(Some(&parts.method))))
+    }
+
+    async fn answer_at<B>(
+        &self,
+        endpoint: Endpoint,
+        segments: Vec<Segment<'_>>,
+        parts: &Parts,
+        body: B,
+        scheme: &str,
+    ) -> Result<Answer, Refusal>
+    where
+        B: Body<Data = Bytes>,
+        B::Error: std::fmt::Display,
+    {
         if parts.method == Method::OPTIONS {
             return Ok(options(&endpoint, &parts.headers));
         }
@@ -294,7 +315,7 @@ fn base(parts: &Parts, scheme: &str) -> String {
 }
 
 fn options(endpoint: &Endpoint, headers: &HeaderMap) -> Answer {
-    let allow = endpoint.allow();
+    let allow = endpoint.allow(None);
     let mut answer = Answer::empty(StatusCode::NO_CONTENT)
         .with(header::ALLOW, &allow)
         .with(header::ACCESS_CONTROL_ALLOW_METHODS, &allow);

@@ -120,17 +120,22 @@ impl Endpoint {
         }
     }
 
-    /// Whether it answers to the method. Health is also set by POST, as clients written for Kong
-    /// before 3.0 do (go-kong, Konga); OPTIONS does not tell.
-    pub(crate) fn knows(&self, method: &Method) -> bool {
-        let method = if method == Method::HEAD { &Method::GET } else { method };
-        self.methods().contains(method)
-            || (matches!(self, Endpoint::SetHealth { .. }) && method == Method::POST)
+    /// The method that it had in earlier versions of Kong and answers to still: health is also set
+    /// by POST, as clients written for Kong before 3.0 do (go-kong, Konga). OPTIONS does not tell.
+    pub(crate) fn former_method(&self) -> Option<&'static Method> {
+        matches!(self, Endpoint::SetHealth { .. }).then_some(&Method::POST)
     }
 
-    /// The `Allow` header.
-    pub(crate) fn allow(&self) -> String {
-        let mut names: Vec<&str> = self.methods().iter().map(Method::as_str).collect();
+    /// Whether it answers to the method.
+    pub(crate) fn knows(&self, method: &Method) -> bool {
+        let method = if method == Method::HEAD { &Method::GET } else { method };
+        self.methods().contains(method) || self.former_method() == Some(method)
+    }
+
+    /// The `Allow` header, without a method that was just refused.
+    pub(crate) fn allow(&self, refused: Option<&Method>) -> String {
+        let allowed = self.methods().iter().filter(|method| Some(*method) != refused);
+        let mut names: Vec<&str> = allowed.map(Method::as_str).collect();
         names.push("OPTIONS");
         if names.contains(&"GET") {
             names.push("HEAD");

@@ -47,6 +47,7 @@ mod tests;
 
 pub use api::Api;
 pub use declarative::Current;
+pub use openapi::reference;
 pub use server::{Counters, Handshake, Limits, Plain, Tls, Version, serve};
 pub use state::{
     About, AddressHealth, Barrier, Connections, DataPlane, Fleet, FleetHealth, Laggard, Node,

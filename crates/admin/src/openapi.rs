@@ -1,14 +1,25 @@
 //! The API as an OpenAPI 3.1 document, from the table of paths and the declarations of the
 //! entities.
 
+mod page;
+
 use http::Method;
 use model::{EntityType, RouterFlavor};
 use serde_json::{Value, json};
 use telemetry::build_info::VERSION;
 
-use crate::endpoint::{Endpoint, Part, Route, Routes};
+use crate::endpoint::{Endpoint, Family, Part, Route, Routes};
 use crate::entity;
 use crate::state::Object;
+
+/// The files of the reference under `deploy/reference`, name and text: the document, and a page
+/// made from it.
+pub fn reference() -> [(&'static str, String); 2] {
+    let document = document(&Routes::new(), RouterFlavor::TraditionalCompatible);
+    // A JSON value can be written.
+    let text = serde_json::to_string_pretty(&document).unwrap_or_default();
+    [("openapi.json", text + "\n"), ("admin-api.md", page::page(&document))]
+}
 
 /// The whole document.
 pub(crate) fn document(routes: &Routes, flavor: RouterFlavor) -> Value {
@@ -18,14 +29,14 @@ pub(crate) fn document(routes: &Routes, flavor: RouterFlavor) -> Value {
     }
     let mut schemas = Object::new();
     for entity in model::entities() {
-        let whole = component(entity, flavor);
-        schemas.insert(format!("{}.patch", entity.name), without_required(whole.clone(), None));
+        let (members, required) = component(entity, flavor);
+        schemas.insert(patch_name(entity), members);
         for field in entity.foreign_fields() {
-            let below = without_required(whole.clone(), Some(field.name));
-            schemas.insert(below_name(entity, field.name), below);
+            let rest = required.iter().filter(|name| *name != field.name).cloned().collect();
+            schemas.insert(below_name(entity, field.name), with_required(entity, rest));
         }
         schemas.insert(format!("{}.list", entity.name), list_of(entity));
-        schemas.insert(entity.name.to_owned(), whole);
+        schemas.insert(entity.name.to_owned(), with_required(entity, required));
     }
     schemas.insert("error".to_owned(), error());
     schemas.insert("flat_errors".to_owned(), flat_errors());
@@ -59,10 +70,15 @@ fn path_item(route: &Route) -> Value {
     if !parameters.is_empty() {
         item.insert("parameters".to_owned(), parameters.into());
     }
-    for method in route.endpoint.methods() {
+    let methods = route.endpoint.methods().iter().map(|method| (method, false));
+    let former = route.endpoint.former_method().into_iter().map(|method| (method, true));
+    for (method, deprecated) in methods.chain(former) {
         let name = method.as_str().to_ascii_lowercase();
         let mut operation = operation(&route.endpoint, method);
         operation.insert("operationId".to_owned(), operation_id(&name, route).into());
+        if deprecated {
+            operation.insert("deprecated".to_owned(), true.into());
+        }
         item.insert(name, operation.into());
     }
     Value::Object(item)
@@ -119,7 +135,7 @@ fn operation(endpoint: &Endpoint, method: &Method) -> Object {
         operation.insert("parameters".to_owned(), parameters.into());
     }
     if let Some(body) = &shape.body {
-        let schema = json!({ "schema": reference(body) });
+        let schema = json!({ "schema": reference_to(body) });
         operation.insert(
             "requestBody".to_owned(),
             json!({ "required": true, "content": { "application/json": schema } }),
@@ -168,7 +184,7 @@ impl Shape {
             }
             Endpoint::Item(entity) => shape.item(entity, None, method),
             Endpoint::Child(family) => shape.item(family.child, Some(family.field.name), method),
-            Endpoint::Parent(family) => shape.item(family.parent, None, method),
+            Endpoint::Parent(family) => shape.parent(family, method),
             Endpoint::Apis | Endpoint::Api => {
                 shape.summary = "An API of Kong 0.10: a service and a route in one".to_owned();
                 shape.errors = "flat_errors";
@@ -221,17 +237,31 @@ impl Shape {
         self.writes = true;
         self.success.push(accepted(entity));
         match (method, below) {
-            ("PATCH", _) => self.body = Some(format!("{name}.patch")),
-            ("PUT", _) if entity::put_updates(entity) => self.body = Some(format!("{name}.patch")),
+            ("PATCH", _) => self.body = Some(patch_name(entity)),
+            ("PUT", _) if entity::put_updates(entity) => self.body = Some(patch_name(entity)),
             ("PUT", Some(field)) => self.body = Some(below_name(entity, field)),
             ("PUT", None) => self.body = Some(name.to_owned()),
             _ => self.success = vec![(204, None), (202, None)],
         }
     }
 
+    fn parent(&mut self, family: &Family, method: &str) {
+        self.item(family.parent, None, method);
+        let whose = format!("the {} of one of {}", family.field.name, family.child.name);
+        self.summary = match method {
+            "GET" => format!("Read {whose}"),
+            "PATCH" => format!("Change {whose}"),
+            "PUT" => format!("Replace {whose}, or make one"),
+            _ => {
+                self.success = vec![(405, Some("error".to_owned()))];
+                format!("Refused: {whose} is not deleted by this path")
+            }
+        };
+    }
+
     fn responses(&self) -> Object {
         let json =
-            |component: &str| json!({ "application/json": { "schema": reference(component) } });
+            |component: &str| json!({ "application/json": { "schema": reference_to(component) } });
         let mut responses = Object::new();
         for (status, component) in &self.success {
             let mut response = json!({ "description": describe(*status) });
@@ -254,6 +284,7 @@ fn describe(status: u16) -> &'static str {
     match status {
         201 => "It was made.",
         202 => "It was written, and is not served by as many data planes as asked for yet.",
+        405 => "It is refused.",
         204 => "It was done; there is nothing to tell.",
         _ => "What was asked for.",
     }
@@ -288,8 +319,9 @@ fn summary(endpoint: &Endpoint) -> &'static str {
     }
 }
 
-/// The component of an entity type. Entities that expire have `ttl` in writes and answers.
-fn component(entity: &EntityType, flavor: RouterFlavor) -> Value {
+/// The members of an entity type, and which of them must be given. Entities that expire have
+/// `ttl` in writes and answers.
+fn component(entity: &EntityType, flavor: RouterFlavor) -> (Value, Vec<Value>) {
     let mut schema = entity.record(flavor).openapi();
     if entity.ttl {
         schema["properties"]["ttl"] = json!({
@@ -299,23 +331,26 @@ fn component(entity: &EntityType, flavor: RouterFlavor) -> Value {
             "maximum": 100_000_000,
         });
     }
-    schema
+    let required = schema.as_object_mut().and_then(|schema| schema.remove("required"));
+    let required = match required {
+        Some(Value::Array(names)) => names,
+        _ => Vec::new(),
+    };
+    (schema, required)
 }
 
-/// The component without the demand for one member, or for any.
-fn without_required(mut schema: Value, field: Option<&str>) -> Value {
-    if let Value::Object(schema) = &mut schema {
-        let required = schema.remove("required");
-        let required = required.as_ref().and_then(Value::as_array).into_iter().flatten();
-        let kept: Vec<Value> = match field {
-            Some(field) => required.filter(|name| *name != field).cloned().collect(),
-            None => Vec::new(),
-        };
-        if !kept.is_empty() {
-            schema.insert("required".to_owned(), kept.into());
-        }
+/// The component of an entity, some of whose members must be there.
+fn with_required(entity: &EntityType, required: Vec<Value>) -> Value {
+    let members = reference_to(&patch_name(entity));
+    if required.is_empty() {
+        return members;
     }
-    schema
+    json!({ "allOf": [members], "required": required })
+}
+
+/// The component without demands: what a PATCH has.
+fn patch_name(entity: &EntityType) -> String {
+    format!("{}.patch", entity.name)
 }
 
 fn below_name(entity: &EntityType, field: &str) -> String {
@@ -326,7 +361,7 @@ fn list_of(entity: &EntityType) -> Value {
     json!({
         "type": "object",
         "properties": {
-            "data": { "type": "array", "items": reference(entity.name) },
+            "data": { "type": "array", "items": reference_to(entity.name) },
             "next": { "type": ["string", "null"], "description": "The path of the next page." },
             "offset": { "type": "string", "description": "Where the next page begins." },
         },
@@ -356,7 +391,7 @@ fn flat_errors() -> Value {
     })
 }
 
-fn reference(component: &str) -> Value {
+fn reference_to(component: &str) -> Value {
     json!({ "$ref": format!("#/components/schemas/{component}") })
 }
 
@@ -422,5 +457,19 @@ mod tests {
         assert_eq!(schema("targets.below_upstream"), json!(["target"]));
         assert_eq!(schema("targets.patch"), json!(null));
         assert_eq!(schema("keyauth_credentials.below_consumer"), json!(null));
+    }
+
+    #[test]
+    fn the_reference_in_the_repository_is_up_to_date() {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../deploy/reference");
+        for (name, text) in reference() {
+            let path = std::path::Path::new(folder).join(name);
+            let present = std::fs::read_to_string(&path).unwrap_or_default();
+            assert!(
+                present == text,
+                "deploy/reference/{name} is not what the declarations say: run `cargo xtask codegen`, \
+                 look at the difference, and commit it"
+            );
+        }
     }
 }

@@ -69,7 +69,7 @@ fn unknown_paths() {
 
 #[test]
 fn allowed_methods() {
-    let allow = |path: &str| Routes::new().find(&segments(path).unwrap()).unwrap().allow();
+    let allow = |path: &str| Routes::new().find(&segments(path).unwrap()).unwrap().allow(None);
     assert_eq!(allow("/"), "GET, HEAD, OPTIONS");
     assert_eq!(allow("/services"), "GET, HEAD, OPTIONS, POST");
     assert_eq!(allow("/services/x/routes/y"), "DELETE, GET, HEAD, OPTIONS, PATCH, PUT");

@@ -105,3 +105,16 @@ async fn the_workspace_may_stand_before_every_path() {
         assert_eq!(send(&api(), "GET", path, None).await.status, status, "{path}");
     }
 }
+
+#[tokio::test]
+async fn a_refused_method_tells_which_are_not() {
+    for (method, path, allow) in [
+        ("PUT", "/services", "GET, HEAD, OPTIONS, POST"),
+        ("TRACE", "/services/x", "DELETE, GET, HEAD, OPTIONS, PATCH, PUT"),
+        ("POST", "/status", "GET, HEAD, OPTIONS"),
+    ] {
+        let answer = send(&api(), method, path, None).await;
+        assert_eq!(answer.status, 405, "{method} {path}");
+        assert_eq!(answer.headers[header::ALLOW], allow, "{method} {path}");
+    }
+}
