@@ -11,6 +11,7 @@ mod http2;
 mod proxy_protocol;
 mod retries;
 mod routing;
+mod smuggling;
 mod streams;
 mod tls;
 mod upgrade;
