@@ -4,6 +4,7 @@ mod backend;
 mod gateway;
 
 mod bodies;
+mod clients;
 mod connections;
 mod errors;
 mod grpc;
