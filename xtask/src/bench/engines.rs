@@ -12,6 +12,8 @@ pub(super) enum Engine {
     Router,
     /// Picking a target and changing one, each algorithm
     Balancer,
+    /// What active health checks of many targets cost
+    Probes,
 }
 
 impl Engine {
@@ -26,6 +28,7 @@ impl Engine {
         match self {
             Engine::Router => ("router", "router_bench"),
             Engine::Balancer => ("balancer", "balancer_bench"),
+            Engine::Probes => ("upstream", "probe_bench"),
         }
     }
 }
