@@ -183,7 +183,9 @@ impl Upstream {
     /// Notes that a request begins; how it is tried again, where the upstream says so.
     pub fn begin(&self, now: Instant) -> Option<Arc<Retry>> {
         let retry = self.config.load().retry.clone()?;
-        self.budget.request(now);
+        if retry.budget.is_some() {
+            self.budget.request(now);
+        }
         Some(retry)
     }
 
