@@ -10,6 +10,7 @@ mod check;
 mod codegen;
 mod e2e;
 mod fuzz;
+mod packages;
 mod planes;
 mod postgres;
 mod run;

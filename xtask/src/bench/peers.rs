@@ -12,7 +12,8 @@ use anyhow::{Context, Result, bail};
 use crate::bench::case::Contestant;
 use crate::bench::load::Tool;
 use crate::bench::weir::{self, Changes};
-use crate::run::{on_path, read, root, run};
+use crate::packages;
+use crate::run::{read, root, run};
 
 /// The CPU of the gateways.
 pub(super) const GATEWAY_CPU: &str = "0";
@@ -32,27 +33,7 @@ pub(super) fn install() -> Result<()> {
         ("openssl", "openssl"),
         ("valgrind", "valgrind"),
     ];
-    let missing: Vec<&str> =
-        wanted.iter().filter(|(program, _)| find(program).is_none()).map(|(_, p)| *p).collect();
-    if missing.is_empty() {
-        return Ok(());
-    }
-    let hint = format!("install these packages of Debian: {}", missing.join(" "));
-    if on_path("apt-get").is_none() || read(Command::new("id").arg("-u"))?.trim() != "0" {
-        bail!("the comparison needs programs that are not there; {hint}");
-    }
-    let apt = |arguments: &[&str]| {
-        run(Command::new("apt-get").env("DEBIAN_FRONTEND", "noninteractive").args(arguments))
-    };
-    apt(&["update", "-q"])?;
-    let install = ["install", "-q", "-y", "--no-install-recommends"];
-    apt(&[&install[..], &missing[..]].concat()).context(hint)
-}
-
-/// The program, also where Debian keeps those of the superuser.
-fn find(program: &str) -> Option<PathBuf> {
-    let on_path = on_path(program).map(|folder| folder.join(program));
-    on_path.or_else(|| Some(Path::new("/usr/sbin").join(program)).filter(|path| path.is_file()))
+    packages::install("the comparison", &wanted)
 }
 
 /// What answers behind the gateways: one nginx worker, keep-alive, from memory.
@@ -267,7 +248,7 @@ impl Gateway {
         );
         let file = folder.join("haproxy.cfg");
         fs::write(&file, config)?;
-        let program = find("haproxy").context("haproxy is not there")?;
+        let program = packages::find("haproxy").context("haproxy is not there")?;
         let child = quiet(pinned(GATEWAY_CPU, &program).arg("-db").arg("-f").arg(&file), &folder)?;
         let gateway = Gateway::new("haproxy", ports, folder, child);
         wait_for(ports.plain)?;
@@ -292,7 +273,7 @@ pub(super) fn build_pingora() -> Result<()> {
 fn nginx(folder: &Path, config: &str, cpu: &str) -> Result<Child> {
     let file = folder.join("nginx.conf");
     fs::write(&file, config)?;
-    let program = find("nginx").context("nginx is not there")?;
+    let program = packages::find("nginx").context("nginx is not there")?;
     quiet(pinned(cpu, &program).arg("-c").arg(&file).arg("-p").arg(folder), folder)
 }
 
