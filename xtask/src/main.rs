@@ -8,6 +8,7 @@
 mod bench;
 mod check;
 mod codegen;
+mod dist;
 mod e2e;
 mod fuzz;
 mod packages;
@@ -55,6 +56,8 @@ enum Command {
     /// Weir beside nginx and HAProxy on this machine: CPU time per request, latency, memory; or one
     /// engine alone
     Bench(bench::Arguments),
+    /// Builds the programs as they are shipped, by the profile of the benchmark's traffic
+    Dist,
     /// Reads random bytes as what strangers send us, beside an oracle, guided by coverage
     Fuzz(fuzz::Arguments),
     /// Only the part of `check` that looks at the files: takes a second
@@ -68,6 +71,7 @@ fn main() -> ExitCode {
         Command::E2e { client } => client.run(),
         Command::Codegen { check } => codegen::run(check),
         Command::Bench(arguments) => bench::run_bench(&arguments),
+        Command::Dist => dist::run_dist(),
         Command::Fuzz(arguments) => fuzz::run_fuzz(&arguments),
         Command::Tidy => tidy::run(),
     };

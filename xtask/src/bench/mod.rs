@@ -14,7 +14,7 @@ mod peers;
 mod report;
 mod weir;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Result, bail};
@@ -46,6 +46,9 @@ pub(crate) struct Arguments {
     /// How what is measured is built: `release`, or `quick-release` while working on it
     #[arg(long, global = true, default_value = "release")]
     profile: String,
+    /// Measure this program instead of building one, such as what `cargo xtask dist` made
+    #[arg(long, value_name = "FILE", conflicts_with = "profile")]
+    program: Option<PathBuf>,
 }
 
 /// Something else than the comparison with peers.
@@ -75,9 +78,10 @@ pub(crate) fn run_bench(arguments: &Arguments) -> Result<()> {
         bail!("two CPUs are needed: one for the gateway, one for the load and what answers it");
     }
     peers::install()?;
-    run(cargo().args(["build", "--profile", &arguments.profile, "--package", "weir", "--locked"]))?;
-    let folder = if arguments.profile == "dev" { "debug" } else { &arguments.profile };
-    let weir = target_folder()?.join(folder).join("weir");
+    let weir = match &arguments.program {
+        Some(program) => program.clone(),
+        None => build(&arguments.profile)?,
+    };
     if let Some(record) = guarded {
         return guard::run(&weir, &arguments.profile, record);
     }
@@ -94,6 +98,37 @@ pub(crate) fn run_bench(arguments: &Arguments) -> Result<()> {
         outcomes.push(measure_case(*case, arguments, &weir, &backend, &certificate)?);
     }
     report::write(&outcomes, &root().join("target/bench"))
+}
+
+/// Sends the traffic of most cases through `weir`, one after the other: what a profile is taken of.
+pub(crate) fn train(weir: &Path) -> Result<()> {
+    peers::install()?;
+    let backend = Backend::start()?;
+    let certificate = Certificate::make()?;
+    for case in [
+        Case::Small,
+        Case::Body10k,
+        Case::Body100k,
+        Case::Post10k,
+        Case::Connections1000,
+        Case::Tls,
+        Case::TlsHandshakes,
+        Case::Http2,
+        Case::Plugins,
+    ] {
+        println!("  {case:?}");
+        let contestant = case.contestants(false).remove(0);
+        let gateway = Gateway::start(contestant, weir, &backend, &certificate)?;
+        case.load(3, None).run(&gateway)?;
+        gateway.end()?;
+    }
+    Ok(())
+}
+
+fn build(profile: &str) -> Result<PathBuf> {
+    run(cargo().args(["build", "--profile", profile, "--package", "weir", "--locked"]))?;
+    let folder = if profile == "dev" { "debug" } else { profile };
+    Ok(target_folder()?.join(folder).join("weir"))
 }
 
 fn measure_case(
