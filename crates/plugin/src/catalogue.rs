@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use schema::Subschema;
+use schema::{Record, Subschema};
 
 /// One plugin that can be configured.
 #[derive(Clone, Debug)]
@@ -16,6 +16,11 @@ pub struct Listing {
     /// What a `plugins` entity of this name must look like: `config`, `protocols`, and the scopes
     /// that it cannot have.
     pub schema: Subschema,
+    /// The declaration of `config`, for its reference.
+    pub config: &'static Record,
+    /// An example for its reference, in Markdown: a configuration and exchanges that show what it
+    /// does.
+    pub example: &'static str,
 }
 
 /// The plugins that can be configured.

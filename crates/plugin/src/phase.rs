@@ -33,6 +33,18 @@ pub struct Phases {
     pub log: bool,
 }
 
+impl Phases {
+    /// None: what a plugin's own are added to.
+    pub const NONE: Phases = Phases {
+        preread: false,
+        rewrite: false,
+        access: false,
+        header_filter: false,
+        body_filter: false,
+        log: false,
+    };
+}
+
 /// What a plugin decides about a request.
 #[derive(Debug)]
 pub enum Verdict {

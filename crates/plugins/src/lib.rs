@@ -11,6 +11,7 @@ mod authentication;
 mod basic_auth;
 mod correlation_id;
 mod cors;
+mod declared;
 mod fields;
 mod file_log;
 mod hmac_auth;
@@ -38,6 +39,8 @@ pub use prometheus::tells_upstream_health;
 
 use plugin::{Definition, Listing, PluginCatalogue, Registry};
 
+use declared::definition;
+
 /// What `GET /` says of a plugin: the version of Kong whose plugin it is.
 const VERSION: &str = "3.9.3";
 
@@ -52,22 +55,22 @@ pub struct Bundled {
 pub fn bundled() -> &'static Bundled {
     static BUNDLED: LazyLock<Bundled> = LazyLock::new(|| {
         let definitions = vec![
-            correlation_id::definition(),
-            cors::definition(),
-            jwt::definition(),
-            key_auth::definition(),
-            basic_auth::definition(),
-            hmac_auth::definition(),
-            ip_restriction::definition(),
-            request_size_limiting::definition(),
-            acl::definition(),
-            rate_limiting::definition(),
-            request_transformer::definition(),
-            response_transformer::definition(),
-            prometheus::definition(),
-            http_log::definition(),
-            file_log::definition(),
-            request_termination::definition(),
+            definition::<correlation_id::CorrelationId>(),
+            definition::<cors::Cors>(),
+            definition::<jwt::Jwt>(),
+            definition::<key_auth::KeyAuth>(),
+            definition::<basic_auth::BasicAuth>(),
+            definition::<hmac_auth::HmacAuth>(),
+            definition::<ip_restriction::IpRestriction>(),
+            definition::<request_size_limiting::RequestSizeLimiting>(),
+            definition::<acl::Acl>(),
+            definition::<rate_limiting::RateLimiting>(),
+            definition::<request_transformer::RequestTransformer>(),
+            definition::<response_transformer::ResponseTransformer>(),
+            definition::<prometheus::Prometheus>(),
+            definition::<http_log::HttpLog>(),
+            definition::<file_log::FileLog>(),
+            definition::<request_termination::RequestTermination>(),
         ];
         let named = definitions.iter().enumerate();
         let by_name = named.map(|(at, definition)| (definition.listing.name, at)).collect();

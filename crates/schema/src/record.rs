@@ -212,6 +212,11 @@ impl Record {
         self.name
     }
 
+    /// What it is for.
+    pub fn description(&self) -> Option<&str> {
+        self.description.as_deref()
+    }
+
     /// The fields in order.
     pub fn fields(&self) -> impl Iterator<Item = (&'static str, &Field)> {
         self.fields.iter().map(|(name, field)| (*name, field))

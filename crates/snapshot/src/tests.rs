@@ -1,4 +1,4 @@
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use model::{Change, Cursor, Kind, Transaction};
 use plugin::{BuildError, Definition, Instance, Listing, Node, Phases, Plugin, Registry};
@@ -40,8 +40,15 @@ fn build(instance: &Instance<'_>) -> Result<Arc<dyn Plugin>, BuildError> {
 fn builder() -> Builder {
     let phases = Phases { access: true, ..Phases::default() };
     let definition = |name| {
-        let schema = schema::Subschema::new();
-        let listing = Listing { name, version: "1.0.0", priority: 1, schema };
+        static NO_SETTINGS: LazyLock<schema::Record> = LazyLock::new(schema::Record::default);
+        let listing = Listing {
+            name,
+            version: "1.0.0",
+            priority: 1,
+            schema: schema::Subschema::new(),
+            config: &NO_SETTINGS,
+            example: "",
+        };
         Definition { listing, phases, build }
     };
     let registry = Box::leak(Box::new(TwoPlugins(PLUGINS.map(definition))));

@@ -2,41 +2,40 @@
 
 mod config;
 
-use std::sync::Arc;
+use model::Scope;
+use plugin::{Access, Answer, BuildError, Exchange, Instance, Phases, Plugin};
+use schema::{Record, Subschema};
 
-use model::{PluginProtocols, Scope};
-use plugin::{Access, Answer, BuildError, Definition, Exchange, Instance, Listing, Phases, Plugin};
-use schema::Field;
-
+use crate::declared::Declared;
 use crate::{fields, settings};
 use config::Config;
 
-pub(crate) fn definition() -> Definition {
-    Definition {
-        listing: Listing {
-            name: "acl",
-            version: crate::VERSION,
-            priority: 950,
-            schema: model::Plugin::subschema(
-                Field::record(Config::record().clone()),
-                PluginProtocols::Http,
-                &[Scope::Consumer],
-            )
-            .rule(schema::Check::OnlyOneOf(vec!["config.allow", "config.deny"]))
-            .rule(schema::Check::AtLeastOneOf(vec!["config.allow", "config.deny"])),
-        },
-        phases: Phases { access: true, ..Phases::default() },
-        build,
-    }
-}
-
-fn build(instance: &Instance<'_>) -> Result<Arc<dyn Plugin>, BuildError> {
-    Ok(Arc::new(Acl { config: settings::read(instance)? }))
-}
-
+/// A running instance of `acl`.
 #[derive(Debug)]
-struct Acl {
+pub(crate) struct Acl {
     config: Config,
+}
+
+impl Declared for Acl {
+    const NAME: &str = "acl";
+    const PRIORITY: i32 = 950;
+    const WITHOUT: &[Scope] = &[Scope::Consumer];
+    const PHASES: Phases = Phases { access: true, ..Phases::NONE };
+    const EXAMPLE: &str = include_str!("example.md");
+
+    fn config() -> &'static Record {
+        Config::record()
+    }
+
+    fn rules(subschema: Subschema) -> Subschema {
+        subschema
+            .rule(schema::Check::OnlyOneOf(vec!["config.allow", "config.deny"]))
+            .rule(schema::Check::AtLeastOneOf(vec!["config.allow", "config.deny"]))
+    }
+
+    fn build(instance: &Instance<'_>, _: Option<&Self>) -> Result<Self, BuildError> {
+        Ok(Acl { config: settings::read(instance)? })
+    }
 }
 
 impl Plugin for Acl {

@@ -6,40 +6,36 @@ use std::sync::Arc;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use model::{PluginProtocols, Scope};
+use model::Scope;
 use plugin::{
-    Access, Answer, BuildError, CredentialKind, Definition, Exchange, Instance, Listing, Phases,
-    Plugin, Verdict,
+    Access, Answer, BuildError, CredentialKind, Exchange, Instance, Phases, Plugin, Verdict,
 };
-use schema::Field;
+use schema::Record;
 
+use crate::declared::Declared;
 use crate::{authentication, fields, settings};
 use config::Config;
 
-pub(crate) fn definition() -> Definition {
-    Definition {
-        listing: Listing {
-            name: "basic-auth",
-            version: crate::VERSION,
-            priority: 1100,
-            schema: model::Plugin::subschema(
-                Field::record(Config::record().clone()),
-                PluginProtocols::Http,
-                &[Scope::Consumer],
-            ),
-        },
-        phases: Phases { access: true, ..Phases::default() },
-        build,
-    }
-}
-
-fn build(instance: &Instance<'_>) -> Result<Arc<dyn Plugin>, BuildError> {
-    Ok(Arc::new(BasicAuth { config: settings::read(instance)? }))
-}
-
+/// A running instance of `basic-auth`.
 #[derive(Debug)]
-struct BasicAuth {
+pub(crate) struct BasicAuth {
     config: Config,
+}
+
+impl Declared for BasicAuth {
+    const NAME: &str = "basic-auth";
+    const PRIORITY: i32 = 1100;
+    const WITHOUT: &[Scope] = &[Scope::Consumer];
+    const PHASES: Phases = Phases { access: true, ..Phases::NONE };
+    const EXAMPLE: &str = include_str!("example.md");
+
+    fn config() -> &'static Record {
+        Config::record()
+    }
+
+    fn build(instance: &Instance<'_>, _: Option<&Self>) -> Result<Self, BuildError> {
+        Ok(BasicAuth { config: settings::read(instance)? })
+    }
 }
 
 /// What a header holds.

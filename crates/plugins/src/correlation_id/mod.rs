@@ -2,51 +2,43 @@
 
 mod config;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use http1::ResponseHead;
-use model::PluginProtocols;
-use plugin::{
-    Access, Answered, BuildError, Client, Definition, Exchange, Instance, Listing, Phases, Plugin,
-};
-use schema::Field;
+use plugin::{Access, Answered, BuildError, Client, Exchange, Instance, Phases, Plugin};
+use schema::Record;
 use uuid::Uuid;
 
+use crate::declared::Declared;
 use crate::{fields, settings};
 use config::{Config, Generator};
 
-pub(crate) fn definition() -> Definition {
-    Definition {
-        listing: Listing {
-            name: "correlation-id",
-            version: crate::VERSION,
-            priority: 100_001,
-            schema: model::Plugin::subschema(
-                Field::record(Config::record().clone()),
-                PluginProtocols::Http,
-                &[],
-            ),
-        },
-        phases: Phases { access: true, header_filter: true, ..Phases::default() },
-        build,
-    }
-}
-
-fn build(instance: &Instance<'_>) -> Result<Arc<dyn Plugin>, BuildError> {
-    Ok(Arc::new(CorrelationId {
-        config: settings::read(instance)?,
-        series: instance.id,
-        counter: AtomicU64::new(0),
-    }))
-}
-
+/// A running instance of `correlation-id`.
 #[derive(Debug)]
-struct CorrelationId {
+pub(crate) struct CorrelationId {
     config: Config,
     /// What the ids of a counted series have in common.
     series: Uuid,
     counter: AtomicU64,
+}
+
+impl Declared for CorrelationId {
+    const NAME: &str = "correlation-id";
+    const PRIORITY: i32 = 100_001;
+    const PHASES: Phases = Phases { access: true, header_filter: true, ..Phases::NONE };
+    const EXAMPLE: &str = include_str!("example.md");
+
+    fn config() -> &'static Record {
+        Config::record()
+    }
+
+    fn build(instance: &Instance<'_>, _: Option<&Self>) -> Result<Self, BuildError> {
+        Ok(CorrelationId {
+            config: settings::read(instance)?,
+            series: instance.id,
+            counter: AtomicU64::new(0),
+        })
+    }
 }
 
 impl Plugin for CorrelationId {

@@ -4,48 +4,40 @@
 mod config;
 mod origins;
 
-use std::sync::Arc;
-
 use bytes::Bytes;
 use http1::{Fields, RequestHead, ResponseHead};
-use model::{PluginProtocols, Scope};
-use plugin::{
-    Access, Answer, Answered, BuildError, Definition, Exchange, Instance, Listing, Phases, Plugin,
-    Rendering,
-};
-use schema::Field;
+use model::Scope;
+use plugin::{Access, Answer, Answered, BuildError, Exchange, Instance, Phases, Plugin, Rendering};
+use schema::Record;
 
+use crate::declared::Declared;
 use crate::{fields, settings};
 use config::Config;
 use origins::{Allowed, Origins};
 
-pub(crate) fn definition() -> Definition {
-    Definition {
-        listing: Listing {
-            name: "cors",
-            version: crate::VERSION,
-            priority: 2000,
-            schema: model::Plugin::subschema(
-                Field::record(Config::record().clone()),
-                PluginProtocols::Http,
-                &[Scope::Consumer],
-            ),
-        },
-        phases: Phases { access: true, header_filter: true, ..Phases::default() },
-        build,
-    }
-}
-
-fn build(instance: &Instance<'_>) -> Result<Arc<dyn Plugin>, BuildError> {
-    let config: Config = settings::read(instance)?;
-    let origins = Origins::new(config.origins.as_deref()).map_err(BuildError)?;
-    Ok(Arc::new(Cors { config, origins }))
-}
-
+/// A running instance of `cors`.
 #[derive(Debug)]
-struct Cors {
+pub(crate) struct Cors {
     config: Config,
     origins: Origins,
+}
+
+impl Declared for Cors {
+    const NAME: &str = "cors";
+    const PRIORITY: i32 = 2000;
+    const WITHOUT: &[Scope] = &[Scope::Consumer];
+    const PHASES: Phases = Phases { access: true, header_filter: true, ..Phases::NONE };
+    const EXAMPLE: &str = include_str!("example.md");
+
+    fn config() -> &'static Record {
+        Config::record()
+    }
+
+    fn build(instance: &Instance<'_>, _: Option<&Self>) -> Result<Self, BuildError> {
+        let config: Config = settings::read(instance)?;
+        let origins = Origins::new(config.origins.as_deref()).map_err(BuildError)?;
+        Ok(Cors { config, origins })
+    }
 }
 
 impl Plugin for Cors {

@@ -3,37 +3,20 @@
 mod config;
 mod writer;
 
-use std::any::Any;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use model::PluginProtocols;
-use plugin::{Answered, BuildError, Definition, Instance, Listing, Outcome, Phases, Plugin};
-use schema::Field;
+use plugin::{Answered, BuildError, Instance, Outcome, Phases, Plugin};
+use schema::Record;
 
+use crate::declared::Declared;
 use crate::log::{self, CustomFields};
 use crate::queue::{Limits, Queue};
 use crate::settings;
 use config::Config;
 use writer::Writer;
-
-pub(crate) fn definition() -> Definition {
-    Definition {
-        listing: Listing {
-            name: "file-log",
-            version: crate::VERSION,
-            priority: 9,
-            schema: model::Plugin::subschema(
-                Field::record(Config::record().clone()),
-                PluginProtocols::Any,
-                &[],
-            ),
-        },
-        phases: Phases { log: true, ..Phases::default() },
-        build,
-    }
-}
 
 /// Lines go out as soon as the disk takes them; while it does not, this much waits.
 const LIMITS: Limits = Limits {
@@ -48,31 +31,40 @@ const LIMITS: Limits = Limits {
     at_once: false,
 };
 
-fn build(instance: &Instance<'_>) -> Result<Arc<dyn Plugin>, BuildError> {
-    let config: Config = settings::read(instance)?;
-    let custom = CustomFields::new(config.custom_fields_by_lua.as_ref())?;
-    let file = (PathBuf::from(config.path.trim()), config.reopen);
-    let previous = instance.previous.and_then(|previous| {
-        let previous: &dyn Any = &**previous;
-        previous.downcast_ref::<FileLog>()
-    });
-    let queue = match previous.filter(|previous| previous.file == file) {
-        Some(previous) => Arc::clone(&previous.queue),
-        None => {
-            let name = format!("file-log {}", file.0.display());
-            let writer = Writer::new(file.0.clone(), file.1);
-            Arc::new(Queue::start(&name, LIMITS, instance.node, writer))
-        }
-    };
-    Ok(Arc::new(FileLog { custom, file, queue }))
-}
-
+/// A running instance of `file-log`.
 #[derive(Debug)]
-struct FileLog {
+pub(crate) struct FileLog {
     custom: CustomFields,
     /// The path, and whether the file is opened anew each time.
     file: (PathBuf, bool),
     queue: Arc<Queue>,
+}
+
+impl Declared for FileLog {
+    const NAME: &str = "file-log";
+    const PRIORITY: i32 = 9;
+    const PROTOCOLS: PluginProtocols = PluginProtocols::Any;
+    const PHASES: Phases = Phases { log: true, ..Phases::NONE };
+    const EXAMPLE: &str = include_str!("example.md");
+
+    fn config() -> &'static Record {
+        Config::record()
+    }
+
+    fn build(instance: &Instance<'_>, previous: Option<&Self>) -> Result<Self, BuildError> {
+        let config: Config = settings::read(instance)?;
+        let custom = CustomFields::new(config.custom_fields_by_lua.as_ref())?;
+        let file = (PathBuf::from(config.path.trim()), config.reopen);
+        let queue = match previous.filter(|previous| previous.file == file) {
+            Some(previous) => Arc::clone(&previous.queue),
+            None => {
+                let name = format!("file-log {}", file.0.display());
+                let writer = Writer::new(file.0.clone(), file.1);
+                Arc::new(Queue::start(&name, LIMITS, instance.node, writer))
+            }
+        };
+        Ok(FileLog { custom, file, queue })
+    }
 }
 
 impl Plugin for FileLog {

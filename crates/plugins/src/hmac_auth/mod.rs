@@ -8,42 +8,39 @@ use std::sync::Arc;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use model::{PluginProtocols, Scope};
+use model::Scope;
 use plugin::{
-    Access, Answer, BodyError, BuildError, CredentialKind, Definition, Exchange, Instance, Listing,
-    Phases, Plugin, Verdict,
+    Access, Answer, BodyError, BuildError, CredentialKind, Exchange, Instance, Phases, Plugin,
+    Verdict,
 };
 use ring::digest::{SHA256, digest};
-use schema::Field;
+use schema::Record;
 
+use crate::declared::Declared;
 use crate::{authentication, fields, settings};
 use claim::{Claim, is_timely};
 use config::Config;
 
-pub(crate) fn definition() -> Definition {
-    Definition {
-        listing: Listing {
-            name: "hmac-auth",
-            version: crate::VERSION,
-            priority: 1030,
-            schema: model::Plugin::subschema(
-                Field::record(Config::record().clone()),
-                PluginProtocols::Http,
-                &[Scope::Consumer],
-            ),
-        },
-        phases: Phases { access: true, ..Phases::default() },
-        build,
-    }
-}
-
-fn build(instance: &Instance<'_>) -> Result<Arc<dyn Plugin>, BuildError> {
-    Ok(Arc::new(HmacAuth { config: settings::read(instance)? }))
-}
-
+/// A running instance of `hmac-auth`.
 #[derive(Debug)]
-struct HmacAuth {
+pub(crate) struct HmacAuth {
     config: Config,
+}
+
+impl Declared for HmacAuth {
+    const NAME: &str = "hmac-auth";
+    const PRIORITY: i32 = 1030;
+    const WITHOUT: &[Scope] = &[Scope::Consumer];
+    const PHASES: Phases = Phases { access: true, ..Phases::NONE };
+    const EXAMPLE: &str = include_str!("example.md");
+
+    fn config() -> &'static Record {
+        Config::record()
+    }
+
+    fn build(instance: &Instance<'_>, _: Option<&Self>) -> Result<Self, BuildError> {
+        Ok(HmacAuth { config: settings::read(instance)? })
+    }
 }
 
 /// The most of a body that is read to compare it with its digest.

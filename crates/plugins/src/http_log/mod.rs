@@ -4,15 +4,15 @@ mod config;
 mod endpoint;
 mod sender;
 
-use std::any::Any;
 use std::sync::Arc;
 use std::time::Duration;
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 use model::PluginProtocols;
-use plugin::{Answered, BuildError, Definition, Instance, Listing, Outcome, Phases, Plugin};
-use schema::Field;
+use plugin::{Answered, BuildError, Instance, Outcome, Phases, Plugin};
+use schema::{Record, Subschema};
 
+use crate::declared::Declared;
 use crate::log::{self, CustomFields};
 use crate::queue::{Limits, Queue};
 use crate::settings;
@@ -20,52 +20,48 @@ use config::{Config, ContentType};
 use endpoint::Endpoint;
 use sender::{Sender, Settings};
 
-pub(crate) fn definition() -> Definition {
-    Definition {
-        listing: Listing {
-            name: "http-log",
-            version: crate::VERSION,
-            priority: 12,
-            schema: config::rules(model::Plugin::subschema(
-                Field::record(Config::record().clone()),
-                PluginProtocols::Any,
-                &[],
-            )),
-        },
-        phases: Phases { log: true, ..Phases::default() },
-        build,
-    }
-}
-
-fn build(instance: &Instance<'_>) -> Result<Arc<dyn Plugin>, BuildError> {
-    let config: Config = settings::read(instance)?;
-    let custom = CustomFields::new(config.custom_fields_by_lua.as_ref())?;
-    let limits = limits(&config);
-    let sending = sending(&config, &limits)?;
-    // What waits stays in its queue when something else changes. Otherwise the old queue delivers
-    // what it has by itself.
-    let previous = instance.previous.and_then(|previous| {
-        let previous: &dyn Any = &**previous;
-        previous.downcast_ref::<HttpLog>()
-    });
-    let same = previous.filter(|old| old.limits == limits && old.sending == sending);
-    let queue = match same {
-        Some(previous) => Arc::clone(&previous.queue),
-        None => {
-            let name = format!("http-log {}", instance.id);
-            let sender = Sender::new(sending.clone(), Arc::clone(&instance.node.dialer));
-            Arc::new(Queue::start(&name, limits.clone(), instance.node, sender))
-        }
-    };
-    Ok(Arc::new(HttpLog { custom, limits, sending, queue }))
-}
-
+/// A running instance of `http-log`.
 #[derive(Debug)]
-struct HttpLog {
+pub(crate) struct HttpLog {
     custom: CustomFields,
     limits: Limits,
     sending: Settings,
     queue: Arc<Queue>,
+}
+
+impl Declared for HttpLog {
+    const NAME: &str = "http-log";
+    const PRIORITY: i32 = 12;
+    const PROTOCOLS: PluginProtocols = PluginProtocols::Any;
+    const PHASES: Phases = Phases { log: true, ..Phases::NONE };
+    const EXAMPLE: &str = include_str!("example.md");
+
+    fn config() -> &'static Record {
+        Config::record()
+    }
+
+    fn rules(subschema: Subschema) -> Subschema {
+        config::rules(subschema)
+    }
+
+    fn build(instance: &Instance<'_>, previous: Option<&Self>) -> Result<Self, BuildError> {
+        let config: Config = settings::read(instance)?;
+        let custom = CustomFields::new(config.custom_fields_by_lua.as_ref())?;
+        let limits = limits(&config);
+        let sending = sending(&config, &limits)?;
+        // What waits stays in its queue when something else changes. Otherwise the old queue delivers
+        // what it has by itself.
+        let same = previous.filter(|old| old.limits == limits && old.sending == sending);
+        let queue = match same {
+            Some(previous) => Arc::clone(&previous.queue),
+            None => {
+                let name = format!("http-log {}", instance.id);
+                let sender = Sender::new(sending.clone(), Arc::clone(&instance.node.dialer));
+                Arc::new(Queue::start(&name, limits.clone(), instance.node, sender))
+            }
+        };
+        Ok(HttpLog { custom, limits, sending, queue })
+    }
 }
 
 impl Plugin for HttpLog {

@@ -3,49 +3,54 @@
 mod config;
 
 use std::net::IpAddr;
-use std::sync::Arc;
 
 use ipnet::IpNet;
 use model::PluginProtocols;
-use plugin::{
-    Access, Admission, Answer, BuildError, Client, Definition, Exchange, Instance, Listing, Phases,
-    Plugin,
-};
-use schema::Field;
+use plugin::{Access, Admission, Answer, BuildError, Client, Exchange, Instance, Phases, Plugin};
+use schema::{Record, Subschema};
 
+use crate::declared::Declared;
 use crate::settings;
 use config::Config;
-
-pub(crate) fn definition() -> Definition {
-    Definition {
-        listing: Listing {
-            name: "ip-restriction",
-            version: crate::VERSION,
-            priority: 990,
-            schema: model::Plugin::subschema(
-                Field::record(Config::record().clone()),
-                PluginProtocols::Any,
-                &[],
-            )
-            .field("protocols", PluginProtocols::Any.field().default(PROTOCOLS.to_vec()))
-            .rule(schema::Check::AtLeastOneOf(vec!["config.allow", "config.deny"])),
-        },
-        phases: Phases { preread: true, access: true, ..Phases::default() },
-        build,
-    }
-}
 
 /// Kong checks addresses of streams, too, and says so by default.
 const PROTOCOLS: [&str; 6] = ["http", "https", "tcp", "tls", "grpc", "grpcs"];
 
-fn build(instance: &Instance<'_>) -> Result<Arc<dyn Plugin>, BuildError> {
-    let config: Config = settings::read(instance)?;
-    Ok(Arc::new(IpRestriction {
-        allow: networks(config.allow.as_deref())?,
-        deny: networks(config.deny.as_deref())?,
-        status: config.status.map_or(403, |status| status as u16),
-        message: config.message,
-    }))
+/// A running instance of `ip-restriction`.
+#[derive(Debug)]
+pub(crate) struct IpRestriction {
+    allow: Vec<IpNet>,
+    deny: Vec<IpNet>,
+    status: u16,
+    message: Option<String>,
+}
+
+impl Declared for IpRestriction {
+    const NAME: &str = "ip-restriction";
+    const PRIORITY: i32 = 990;
+    const PROTOCOLS: PluginProtocols = PluginProtocols::Any;
+    const PHASES: Phases = Phases { preread: true, access: true, ..Phases::NONE };
+    const EXAMPLE: &str = include_str!("example.md");
+
+    fn config() -> &'static Record {
+        Config::record()
+    }
+
+    fn rules(subschema: Subschema) -> Subschema {
+        subschema
+            .field("protocols", PluginProtocols::Any.field().default(PROTOCOLS.to_vec()))
+            .rule(schema::Check::AtLeastOneOf(vec!["config.allow", "config.deny"]))
+    }
+
+    fn build(instance: &Instance<'_>, _: Option<&Self>) -> Result<Self, BuildError> {
+        let config: Config = settings::read(instance)?;
+        Ok(IpRestriction {
+            allow: networks(config.allow.as_deref())?,
+            deny: networks(config.deny.as_deref())?,
+            status: config.status.map_or(403, |status| status as u16),
+            message: config.message,
+        })
+    }
 }
 
 fn networks(texts: Option<&[String]>) -> Result<Vec<IpNet>, BuildError> {
@@ -55,14 +60,6 @@ fn networks(texts: Option<&[String]>) -> Result<Vec<IpNet>, BuildError> {
             .map_err(|_| BuildError(format!("invalid ip or cidr range: '{text}'")))
     };
     texts.unwrap_or_default().iter().map(network).collect()
-}
-
-#[derive(Debug)]
-struct IpRestriction {
-    allow: Vec<IpNet>,
-    deny: Vec<IpNet>,
-    status: u16,
-    message: Option<String>,
 }
 
 impl Plugin for IpRestriction {

@@ -6,42 +6,40 @@ mod token;
 use std::sync::Arc;
 
 use http1::Name;
-use model::{JwtAlgorithm, PluginProtocols, Scope};
-use plugin::{
-    Access, Answer, BuildError, CredentialKind, Definition, Exchange, Instance, Listing, Phases,
-    Plugin,
-};
-use schema::Field;
+use model::{JwtAlgorithm, Scope};
+use plugin::{Access, Answer, BuildError, CredentialKind, Exchange, Instance, Phases, Plugin};
+use schema::{Record, Subschema};
 use serde_json::{Map, Value, json};
 
+use crate::declared::Declared;
 use crate::{authentication, fields, query, settings};
 use config::{Claim, Config};
 use token::{Token, decode_secret};
 
-pub(crate) fn definition() -> Definition {
-    Definition {
-        listing: Listing {
-            name: "jwt",
-            version: crate::VERSION,
-            priority: 1450,
-            schema: config::rules(model::Plugin::subschema(
-                Field::record(Config::record().clone()),
-                PluginProtocols::Http,
-                &[Scope::Consumer],
-            )),
-        },
-        phases: Phases { access: true, ..Phases::default() },
-        build,
-    }
-}
-
-fn build(instance: &Instance<'_>) -> Result<Arc<dyn Plugin>, BuildError> {
-    Ok(Arc::new(Jwt { config: settings::read(instance)? }))
-}
-
+/// A running instance of `jwt`.
 #[derive(Debug)]
-struct Jwt {
+pub(crate) struct Jwt {
     config: Config,
+}
+
+impl Declared for Jwt {
+    const NAME: &str = "jwt";
+    const PRIORITY: i32 = 1450;
+    const WITHOUT: &[Scope] = &[Scope::Consumer];
+    const PHASES: Phases = Phases { access: true, ..Phases::NONE };
+    const EXAMPLE: &str = include_str!("example.md");
+
+    fn config() -> &'static Record {
+        Config::record()
+    }
+
+    fn rules(subschema: Subschema) -> Subschema {
+        config::rules(subschema)
+    }
+
+    fn build(instance: &Instance<'_>, _: Option<&Self>) -> Result<Self, BuildError> {
+        Ok(Jwt { config: settings::read(instance)? })
+    }
 }
 
 impl Plugin for Jwt {

@@ -5,40 +5,36 @@ mod config;
 
 use std::sync::Arc;
 
-use model::{PluginProtocols, Scope};
+use model::Scope;
 use plugin::{
-    Access, Answer, BuildError, CredentialKind, Definition, Exchange, Instance, Listing, Phases,
-    Plugin, Verdict,
+    Access, Answer, BuildError, CredentialKind, Exchange, Instance, Phases, Plugin, Verdict,
 };
-use schema::Field;
+use schema::Record;
 
+use crate::declared::Declared;
 use crate::{authentication, fields, query, settings};
 use config::Config;
 
-pub(crate) fn definition() -> Definition {
-    Definition {
-        listing: Listing {
-            name: "key-auth",
-            version: crate::VERSION,
-            priority: 1250,
-            schema: model::Plugin::subschema(
-                Field::record(Config::record().clone()),
-                PluginProtocols::Http,
-                &[Scope::Consumer],
-            ),
-        },
-        phases: Phases { access: true, ..Phases::default() },
-        build,
-    }
-}
-
-fn build(instance: &Instance<'_>) -> Result<Arc<dyn Plugin>, BuildError> {
-    Ok(Arc::new(KeyAuth { config: settings::read(instance)? }))
-}
-
+/// A running instance of `key-auth`.
 #[derive(Debug)]
-struct KeyAuth {
+pub(crate) struct KeyAuth {
     config: Config,
+}
+
+impl Declared for KeyAuth {
+    const NAME: &str = "key-auth";
+    const PRIORITY: i32 = 1250;
+    const WITHOUT: &[Scope] = &[Scope::Consumer];
+    const PHASES: Phases = Phases { access: true, ..Phases::NONE };
+    const EXAMPLE: &str = include_str!("example.md");
+
+    fn config() -> &'static Record {
+        Config::record()
+    }
+
+    fn build(instance: &Instance<'_>, _: Option<&Self>) -> Result<Self, BuildError> {
+        Ok(KeyAuth { config: settings::read(instance)? })
+    }
 }
 
 /// What was found where a key may be.

@@ -7,27 +7,38 @@ mod series;
 use std::sync::Arc;
 
 use model::PluginProtocols;
-use plugin::{Answered, BuildError, Definition, Instance, Listing, Node, Outcome, Phases, Plugin};
-use schema::Field;
+use plugin::{Answered, BuildError, Instance, Node, Outcome, Phases, Plugin};
+use schema::Record;
 
+use crate::declared::Declared;
 use crate::settings;
 use config::Config;
 use exporter::{Exporter, HealthTold, Request};
 
-pub(crate) fn definition() -> Definition {
-    Definition {
-        listing: Listing {
-            name: "prometheus",
-            version: crate::VERSION,
-            priority: 13,
-            schema: model::Plugin::subschema(
-                Field::record(Config::record().clone()),
-                PluginProtocols::Any,
-                &[],
-            ),
-        },
-        phases: Phases { log: true, ..Phases::default() },
-        build,
+/// A running instance of `prometheus`.
+#[derive(Debug)]
+pub(crate) struct Prometheus {
+    config: Config,
+    exporter: Arc<Exporter>,
+    _health: Option<HealthTold>,
+}
+
+impl Declared for Prometheus {
+    const NAME: &str = "prometheus";
+    const PRIORITY: i32 = 13;
+    const PROTOCOLS: PluginProtocols = PluginProtocols::Any;
+    const PHASES: Phases = Phases { log: true, ..Phases::NONE };
+    const EXAMPLE: &str = include_str!("example.md");
+
+    fn config() -> &'static Record {
+        Config::record()
+    }
+
+    fn build(instance: &Instance<'_>, _: Option<&Self>) -> Result<Self, BuildError> {
+        let config: Config = settings::read(instance)?;
+        let exporter = Exporter::of(instance.node);
+        let health = config.upstream_health_metrics.then(|| exporter.tell_health());
+        Ok(Prometheus { config, exporter, _health: health })
     }
 }
 
@@ -35,20 +46,6 @@ pub(crate) fn definition() -> Definition {
 /// then it is told for the whole node, as in Kong.
 pub fn tells_upstream_health(node: &Node) -> bool {
     Exporter::of(node).tells_health()
-}
-
-fn build(instance: &Instance<'_>) -> Result<Arc<dyn Plugin>, BuildError> {
-    let config: Config = settings::read(instance)?;
-    let exporter = Exporter::of(instance.node);
-    let health = config.upstream_health_metrics.then(|| exporter.tell_health());
-    Ok(Arc::new(Prometheus { config, exporter, _health: health }))
-}
-
-#[derive(Debug)]
-struct Prometheus {
-    config: Config,
-    exporter: Arc<Exporter>,
-    _health: Option<HealthTold>,
 }
 
 impl Plugin for Prometheus {

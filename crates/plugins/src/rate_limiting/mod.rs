@@ -7,20 +7,16 @@ mod redis;
 mod synced;
 mod who;
 
-use std::any::Any;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use model::PluginProtocols;
-use plugin::{
-    Access, Answer, BuildError, Definition, Exchange, Instance, Listing, Phases, Plugin, Scope,
-    Verdict,
-};
-use schema::Field;
+use plugin::{Access, Answer, BuildError, Exchange, Instance, Phases, Plugin, Scope, Verdict};
+use schema::{Record, Subschema};
 use smallvec::SmallVec;
 use uuid::Uuid;
 
+use crate::declared::Declared;
 use crate::{fields, settings};
 use config::{Config, LimitBy, Policy};
 use counters::{Counted, Counters, Lefts, Limit};
@@ -28,57 +24,53 @@ use period::Period;
 use synced::{Found, Rhythm, Synced};
 use who::Who;
 
-pub(crate) fn definition() -> Definition {
-    Definition {
-        listing: Listing {
-            name: "rate-limiting",
-            version: crate::VERSION,
-            priority: 910,
-            schema: config::rules(model::Plugin::subschema(
-                Field::record(Config::record().clone()),
-                PluginProtocols::Http,
-                &[],
-            )),
-        },
-        phases: Phases { access: true, ..Phases::default() },
-        build,
-    }
+/// A running instance of `rate-limiting`.
+pub(crate) struct RateLimiting {
+    config: Config,
+    limits: Arc<[Limit]>,
+    scope: Scope,
+    counting: Counting,
 }
 
-fn build(instance: &Instance<'_>) -> Result<Arc<dyn Plugin>, BuildError> {
-    let config: Config = settings::read(instance)?;
-    let most = [config.second, config.minute, config.hour, config.day, config.month, config.year];
-    let limit = |(period, most): (Period, Option<f64>)| Some(Limit { period, most: most? });
-    // Counts go on when limits change; with another scope they would be of other requests.
-    let previous = instance.previous.and_then(|previous| {
-        let previous: &dyn Any = &**previous;
-        previous.downcast_ref::<RateLimiting>()
-    });
-    let previous = previous.filter(|previous| {
-        previous.scope == instance.scope && counted_alike(&previous.config, &config)
-    });
-    let counting = match previous {
-        Some(previous) => previous.counting.clone(),
-        None => Counting::start(&config, instance)?,
-    };
-    Ok(Arc::new(RateLimiting {
-        limits: Period::ALL.into_iter().zip(most).filter_map(limit).collect(),
-        scope: instance.scope,
-        counting,
-        config,
-    }))
+impl Declared for RateLimiting {
+    const NAME: &str = "rate-limiting";
+    const PRIORITY: i32 = 910;
+    const PHASES: Phases = Phases { access: true, ..Phases::NONE };
+    const EXAMPLE: &str = include_str!("example.md");
+
+    fn config() -> &'static Record {
+        Config::record()
+    }
+
+    fn rules(subschema: Subschema) -> Subschema {
+        config::rules(subschema)
+    }
+
+    fn build(instance: &Instance<'_>, previous: Option<&Self>) -> Result<Self, BuildError> {
+        let config: Config = settings::read(instance)?;
+        let most =
+            [config.second, config.minute, config.hour, config.day, config.month, config.year];
+        let limit = |(period, most): (Period, Option<f64>)| Some(Limit { period, most: most? });
+        // Counts go on when limits change; with another scope they would be of other requests.
+        let previous = previous.filter(|previous| {
+            previous.scope == instance.scope && counted_alike(&previous.config, &config)
+        });
+        let counting = match previous {
+            Some(previous) => previous.counting.clone(),
+            None => Counting::start(&config, instance)?,
+        };
+        Ok(RateLimiting {
+            limits: Period::ALL.into_iter().zip(most).filter_map(limit).collect(),
+            scope: instance.scope,
+            counting,
+            config,
+        })
+    }
 }
 
 /// Whether two configurations keep their counters in the same way at the same place.
 fn counted_alike(one: &Config, other: &Config) -> bool {
     one.policy == other.policy && one.redis == other.redis && one.sync_rate == other.sync_rate
-}
-
-struct RateLimiting {
-    config: Config,
-    limits: Arc<[Limit]>,
-    scope: Scope,
-    counting: Counting,
 }
 
 impl fmt::Debug for RateLimiting {

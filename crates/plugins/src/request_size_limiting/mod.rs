@@ -2,50 +2,40 @@
 
 mod config;
 
-use std::sync::Arc;
-
 use http1::{Framing, Name};
-use model::PluginProtocols;
-use plugin::{
-    Access, Answer, BodyError, BuildError, Definition, Exchange, Instance, Listing, Phases, Plugin,
-    Verdict,
-};
-use schema::Field;
+use plugin::{Access, Answer, BodyError, BuildError, Exchange, Instance, Phases, Plugin, Verdict};
+use schema::Record;
 
+use crate::declared::Declared;
 use crate::settings;
 use config::Config;
-
-pub(crate) fn definition() -> Definition {
-    Definition {
-        listing: Listing {
-            name: "request-size-limiting",
-            version: crate::VERSION,
-            priority: 951,
-            schema: model::Plugin::subschema(
-                Field::record(Config::record().clone()),
-                PluginProtocols::Http,
-                &[],
-            ),
-        },
-        phases: Phases { access: true, ..Phases::default() },
-        build,
-    }
-}
-
-fn build(instance: &Instance<'_>) -> Result<Arc<dyn Plugin>, BuildError> {
-    let config: Config = settings::read(instance)?;
-    let limit = config.allowed_payload_size.max(0) as u64 * config.size_unit.bytes();
-    Ok(Arc::new(RequestSizeLimiting { limit, length_required: config.require_content_length }))
-}
 
 /// As much of a body of unknown length is taken into memory, in bytes.
 const READ_AHEAD: usize = 64 * 1024;
 
+/// A running instance of `request-size-limiting`.
 #[derive(Debug)]
-struct RequestSizeLimiting {
+pub(crate) struct RequestSizeLimiting {
     /// Bytes; a body of exactly this length passes.
     limit: u64,
     length_required: bool,
+}
+
+impl Declared for RequestSizeLimiting {
+    const NAME: &str = "request-size-limiting";
+    const PRIORITY: i32 = 951;
+    const PHASES: Phases = Phases { access: true, ..Phases::NONE };
+    const EXAMPLE: &str = include_str!("example.md");
+
+    fn config() -> &'static Record {
+        Config::record()
+    }
+
+    fn build(instance: &Instance<'_>, _: Option<&Self>) -> Result<Self, BuildError> {
+        let config: Config = settings::read(instance)?;
+        let limit = config.allowed_payload_size.max(0) as u64 * config.size_unit.bytes();
+        Ok(RequestSizeLimiting { limit, length_required: config.require_content_length })
+    }
 }
 
 impl Plugin for RequestSizeLimiting {

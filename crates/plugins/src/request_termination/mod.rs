@@ -2,44 +2,38 @@
 
 mod config;
 
-use std::sync::Arc;
-
 use bytes::Bytes;
-use model::PluginProtocols;
-use plugin::{
-    Access, Answer, BuildError, Definition, Exchange, Instance, Listing, Phases, Plugin, Rendering,
-};
-use schema::{Check, Field};
+use plugin::{Access, Answer, BuildError, Exchange, Instance, Phases, Plugin, Rendering};
+use schema::{Check, Record, Subschema};
 use serde_json::{Map, Value, json};
 
+use crate::declared::Declared;
 use crate::{fields, query, settings};
 use config::Config;
 
-pub(crate) fn definition() -> Definition {
-    Definition {
-        listing: Listing {
-            name: "request-termination",
-            version: crate::VERSION,
-            priority: 2,
-            schema: model::Plugin::subschema(
-                Field::record(Config::record().clone()),
-                PluginProtocols::Http,
-                &[],
-            )
-            .rule(Check::Custom(config::EXCLUSIONS)),
-        },
-        phases: Phases { access: true, ..Phases::default() },
-        build,
-    }
-}
-
-fn build(instance: &Instance<'_>) -> Result<Arc<dyn Plugin>, BuildError> {
-    Ok(Arc::new(RequestTermination { config: settings::read(instance)? }))
-}
-
+/// A running instance of `request-termination`.
 #[derive(Debug)]
-struct RequestTermination {
+pub(crate) struct RequestTermination {
     config: Config,
+}
+
+impl Declared for RequestTermination {
+    const NAME: &str = "request-termination";
+    const PRIORITY: i32 = 2;
+    const PHASES: Phases = Phases { access: true, ..Phases::NONE };
+    const EXAMPLE: &str = include_str!("example.md");
+
+    fn config() -> &'static Record {
+        Config::record()
+    }
+
+    fn rules(subschema: Subschema) -> Subschema {
+        subschema.rule(Check::Custom(config::EXCLUSIONS))
+    }
+
+    fn build(instance: &Instance<'_>, _: Option<&Self>) -> Result<Self, BuildError> {
+        Ok(RequestTermination { config: settings::read(instance)? })
+    }
 }
 
 impl Plugin for RequestTermination {

@@ -8,17 +8,14 @@ mod headers;
 mod multipart;
 mod template;
 
-use std::sync::Arc;
-
 use bytes::Bytes;
 use http1::{Name, RequestHead};
 use model::PluginProtocols;
 use percent_encoding::{AsciiSet, CONTROLS, percent_encode};
-use plugin::{
-    Access, BodyError, BuildError, Definition, Exchange, Instance, Listing, Phases, Plugin, Verdict,
-};
-use schema::Field;
+use plugin::{Access, BodyError, BuildError, Exchange, Instance, Phases, Plugin, Verdict};
+use schema::Record;
 
+use crate::declared::Declared;
 use crate::settings;
 use arguments::Arguments;
 use body::Kind;
@@ -26,45 +23,9 @@ use changes::Operations;
 use config::Config;
 use template::{Original, Template};
 
-pub(crate) fn definition() -> Definition {
-    Definition {
-        listing: Listing {
-            name: "request-transformer",
-            version: crate::VERSION,
-            priority: 801,
-            schema: model::Plugin::subschema(
-                Field::record(Config::record().clone()),
-                PluginProtocols::Any,
-                &[],
-            ),
-        },
-        phases: Phases { access: true, ..Phases::default() },
-        build,
-    }
-}
-
-fn build(instance: &Instance<'_>) -> Result<Arc<dyn Plugin>, BuildError> {
-    let config: Config = settings::read(instance)?;
-    let uri = config.replace.uri.as_deref().map(Template::new);
-    let headers = Operations::on_headers(&config);
-    let body = Operations::on_body(&config);
-    let query = Operations::on_query(&config);
-    let moves_form = matches!(config.http_method.as_deref(), Some("GET" | "HEAD" | "TRACE"));
-    Ok(Arc::new(RequestTransformer {
-        is_dynamic: uri.as_ref().is_some_and(Template::is_dynamic)
-            || [&headers, &body, &query].into_iter().any(Operations::is_dynamic),
-        reads_body: moves_form || !body.is_empty(),
-        uri,
-        method: config.http_method,
-        moves_form,
-        headers,
-        body,
-        query,
-    }))
-}
-
+/// A running instance of `request-transformer`.
 #[derive(Debug)]
-struct RequestTransformer {
+pub(crate) struct RequestTransformer {
     uri: Option<Template>,
     method: Option<String>,
     /// Whether the members of a form are added to the query.
@@ -75,6 +36,38 @@ struct RequestTransformer {
     /// Whether anything depends on what the request was before.
     is_dynamic: bool,
     reads_body: bool,
+}
+
+impl Declared for RequestTransformer {
+    const NAME: &str = "request-transformer";
+    const PRIORITY: i32 = 801;
+    const PROTOCOLS: PluginProtocols = PluginProtocols::Any;
+    const PHASES: Phases = Phases { access: true, ..Phases::NONE };
+    const EXAMPLE: &str = include_str!("example.md");
+
+    fn config() -> &'static Record {
+        Config::record()
+    }
+
+    fn build(instance: &Instance<'_>, _: Option<&Self>) -> Result<Self, BuildError> {
+        let config: Config = settings::read(instance)?;
+        let uri = config.replace.uri.as_deref().map(Template::new);
+        let headers = Operations::on_headers(&config);
+        let body = Operations::on_body(&config);
+        let query = Operations::on_query(&config);
+        let moves_form = matches!(config.http_method.as_deref(), Some("GET" | "HEAD" | "TRACE"));
+        Ok(RequestTransformer {
+            is_dynamic: uri.as_ref().is_some_and(Template::is_dynamic)
+                || [&headers, &body, &query].into_iter().any(Operations::is_dynamic),
+            reads_body: moves_form || !body.is_empty(),
+            uri,
+            method: config.http_method,
+            moves_form,
+            headers,
+            body,
+            query,
+        })
+    }
 }
 
 /// The most of a body that is read for its change. A longer one passes unchanged.

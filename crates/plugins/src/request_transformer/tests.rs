@@ -173,8 +173,8 @@ fn templates_are_text_with_expressions_in_balanced_parentheses() {
 fn a_body_s_values_are_checked_when_they_are_configured() {
     let refusal = |text: &str| {
         let seen = RefCell::new(None);
-        let record =
-            schema::Record::new("").field("config", Field::record(Config::record().clone()));
+        let record = schema::Record::new("")
+            .field("config", schema::Field::record(Config::record().clone()));
         let input = json!({"config": {"add": {"querystring": [text]}}});
         let Value::Object(input) = input else { return None };
         if let Err(violations) = record.process(input, &schema::Nothing) {

@@ -3,54 +3,47 @@
 mod config;
 mod json;
 
-use std::sync::Arc;
-
 use http1::{Fields, Name, ResponseHead, list};
-use model::PluginProtocols;
-use plugin::{Answered, BuildError, Definition, Instance, Listing, Phases, Plugin, ResponseBody};
-use schema::Field;
+use plugin::{Answered, BuildError, Instance, Phases, Plugin, ResponseBody};
+use schema::Record;
 
+use crate::declared::Declared;
 use crate::{fields, pairs, settings};
 use config::Config;
 use json::JsonChanges;
 
-pub(crate) fn definition() -> Definition {
-    Definition {
-        listing: Listing {
-            name: "response-transformer",
-            version: crate::VERSION,
-            priority: 800,
-            schema: model::Plugin::subschema(
-                Field::record(Config::record().clone()),
-                PluginProtocols::Http,
-                &[],
-            ),
-        },
-        phases: Phases { header_filter: true, body_filter: true, ..Phases::default() },
-        build,
-    }
-}
-
-fn build(instance: &Instance<'_>) -> Result<Arc<dyn Plugin>, BuildError> {
-    let config: Config = settings::read(instance)?;
-    Ok(Arc::new(ResponseTransformer {
-        remove: config.remove.headers.clone(),
-        rename: pairs::all(&config.rename.headers),
-        replace: pairs::all(&config.replace.headers),
-        add: pairs::all(&config.add.headers),
-        append: pairs::all(&config.append.headers),
-        json: JsonChanges::new(&config),
-    }))
-}
-
+/// A running instance of `response-transformer`.
 #[derive(Debug)]
-struct ResponseTransformer {
+pub(crate) struct ResponseTransformer {
     remove: Vec<String>,
     rename: Vec<(String, String)>,
     replace: Vec<(String, String)>,
     add: Vec<(String, String)>,
     append: Vec<(String, String)>,
     json: JsonChanges,
+}
+
+impl Declared for ResponseTransformer {
+    const NAME: &str = "response-transformer";
+    const PRIORITY: i32 = 800;
+    const PHASES: Phases = Phases { header_filter: true, body_filter: true, ..Phases::NONE };
+    const EXAMPLE: &str = include_str!("example.md");
+
+    fn config() -> &'static Record {
+        Config::record()
+    }
+
+    fn build(instance: &Instance<'_>, _: Option<&Self>) -> Result<Self, BuildError> {
+        let config: Config = settings::read(instance)?;
+        Ok(ResponseTransformer {
+            remove: config.remove.headers.clone(),
+            rename: pairs::all(&config.rename.headers),
+            replace: pairs::all(&config.replace.headers),
+            add: pairs::all(&config.add.headers),
+            append: pairs::all(&config.append.headers),
+            json: JsonChanges::new(&config),
+        })
+    }
 }
 
 /// The JSON of an answer as far as it has come.
