@@ -38,9 +38,18 @@ impl Gateway {
         entities: &[(&'static str, Value)],
         change: impl FnOnce(&mut Options),
     ) -> Gateway {
+        Gateway::running(entities, plugins::bundled(), plugin::Node::detached(), change)
+    }
+
+    /// As [`Gateway::with`], with other plugins, which run on `node`.
+    pub(crate) fn running(
+        entities: &[(&'static str, Value)],
+        registry: &'static dyn plugin::Registry,
+        node: plugin::Node,
+        change: impl FnOnce(&mut Options),
+    ) -> Gateway {
         let changes = changes(entities);
-        let (rules, node) = (router::Rules::default(), plugin::Node::detached());
-        let mut builder = snapshot::Builder::new(rules, plugins::bundled(), node, 1);
+        let mut builder = snapshot::Builder::new(router::Rules::default(), registry, node, 1);
         let applied = builder.replace(Cursor { epoch: Uuid::nil(), revision: 1 }, &changes);
         assert!(applied.rejections.is_empty(), "{:?}", applied.rejections);
         let mut options = options();
@@ -77,6 +86,15 @@ impl Gateway {
         let mut client = self.connect().await;
         client.send(request).await;
         client.rest().await
+    }
+
+    /// Its metrics, as Prometheus reads them.
+    pub(crate) fn metrics(&self) -> String {
+        let registry = telemetry::metrics::Registry::new();
+        if let Some(running) = &self.running {
+            running.register(&registry, Uuid::nil());
+        }
+        registry.render()
     }
 
     /// Waits until the traffic thread has ended, after a shutdown began.

@@ -9,6 +9,7 @@ mod connections;
 mod errors;
 mod grpc;
 mod http2;
+mod plugins;
 mod proxy_protocol;
 mod retries;
 mod routing;
