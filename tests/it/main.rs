@@ -3,6 +3,7 @@
 
 mod cluster;
 mod conformance;
+mod examples;
 mod fleet;
 mod processes;
 mod sync;

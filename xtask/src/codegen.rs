@@ -1,8 +1,9 @@
-//! Writes the code that is generated from `proto/`, or checks that what is in the repository is
-//! what would be written. Writes the reference of the Admin API, which a test of `admin` checks.
+//! Writes what is generated (code from `proto/`, the reference of the plugins), or checks that what
+//! is in the repository is what would be written. Writes the reference of the Admin API, which a
+//! test of `admin` checks.
 //!
-//! Generated code is kept in the repository so that a build needs neither a protobuf compiler nor
-//! this step, and so that a review sees what a change of a message does.
+//! It is kept in the repository so that a build needs neither a protobuf compiler nor this step, and
+//! so that a review sees what a change does.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -10,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 
-use crate::run::{cargo, run as call};
+use crate::run::{cargo, read, run as call};
 
 /// The messages, relative to `proto/`.
 const PROTOS: [&str; 1] = ["weir/sync/v1/sync.proto"];
@@ -21,8 +22,34 @@ const OUT: &str = "crates/wire/src/gen";
 /// Where the reference of the Admin API goes.
 const REFERENCE: &str = "deploy/reference";
 
-/// Writes the generated code; with `check`, changes nothing and fails when it is out of date.
+/// The reference of the plugins.
+const PLUGINS: &str = "deploy/reference/plugins.md";
+
+/// Writes what is generated; with `check`, changes nothing and fails when it is out of date.
 pub(crate) fn run(check: bool) -> Result<()> {
+    messages(check)?;
+    plugins(check)
+}
+
+/// The reference of the plugins, which an example of their crate prints.
+fn plugins(check: bool) -> Result<()> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("xtask has a parent")?;
+    let example = ["run", "-q", "--locked", "-p", "plugins", "--example", "plugins_reference"];
+    let fresh = read(cargo().args(example))?;
+    let path = root.join(PLUGINS);
+    if fs::read_to_string(&path).is_ok_and(|present| present == fresh) {
+        return Ok(());
+    }
+    if check {
+        bail!(
+            "{PLUGINS} is not what the plugins declare. Run `cargo xtask codegen` and commit the \
+             result."
+        );
+    }
+    fs::write(&path, fresh).with_context(|| format!("cannot write {}", path.display()))
+}
+
+fn messages(check: bool) -> Result<()> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("xtask has a parent")?;
     let fresh = generate(root)?;
     let out = root.join(OUT);

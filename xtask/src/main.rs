@@ -47,7 +47,7 @@ enum Command {
         #[arg(value_enum)]
         client: e2e::Outsider,
     },
-    /// Writes the generated code
+    /// Writes what is generated: code, and the reference of Admin API and plugins
     Codegen {
         /// Change nothing, fail if something would change
         #[arg(long)]
