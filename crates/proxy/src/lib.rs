@@ -55,6 +55,7 @@ pub use failure::{Failure, Fault, Retry};
 pub use listener::BindError;
 pub use options::{Limits, Options};
 pub use server::{Bound, Proxy, Running, StartError, Stopped};
+pub use tls::TlsRules;
 
 #[cfg(test)]
 mod tests;

@@ -6,7 +6,7 @@ use lifecycle::Clock;
 use settings::{Listener, ResponseHeaders, Settings};
 use upstream::PoolLimits;
 
-use crate::{access_log::AccessLog, client::Trust, error_template::TemplateFiles};
+use crate::{access_log::AccessLog, client::Trust, error_template::TemplateFiles, tls::TlsRules};
 
 /// The proxy's settings and what it takes from outside.
 #[derive(Clone)]
@@ -42,6 +42,8 @@ pub struct Options {
     /// Certificates and their keys for TLS clients that ask for no name, or for one without a certificate: each a
     /// file, PEM text, or PEM in base64. If there are none, one is made up.
     pub certificates: Vec<(String, String)>,
+    /// How strict TLS with clients is.
+    pub tls: TlsRules,
     /// Where requests are logged, if they are.
     pub access_log: Option<AccessLog>,
     /// Where stream sessions are logged, if they are.
@@ -120,6 +122,7 @@ impl Options {
                 .zip(&settings.ssl_cert_key)
                 .map(|(certificate, key)| (certificate.clone(), key.expose().to_owned()))
                 .collect(),
+            tls: TlsRules::new(settings),
             access_log: settings.proxy_access_log.clone().map(log),
             stream_access_log: settings.proxy_stream_access_log.clone().map(log),
         }

@@ -145,7 +145,7 @@ impl Bound {
         };
         let with_tls = self.listeners.iter().chain(&self.streams).any(|bound| bound.listener.ssl);
         let tls = with_tls
-            .then(|| Tls::new(snapshots.clone(), &options.certificates))
+            .then(|| Tls::new(snapshots.clone(), &options.certificates, &options.tls))
             .transpose()?
             .map(Arc::new);
         let mut shares: Vec<Share> =

@@ -11,11 +11,88 @@ use process::tls::{TlsError, certified, pem, self_signed};
 use rustc_hash::FxHashMap;
 use rustls::{
     CipherSuite, ProtocolVersion, ServerConfig, ServerConnection, SignatureScheme,
-    crypto::ring,
-    server::{ClientHello, ResolvesServerCert},
+    SupportedProtocolVersion,
+    crypto::{CryptoProvider, ring},
+    server::{ClientHello, ResolvesServerCert, ServerSessionMemoryCache},
     sign::CertifiedKey,
 };
+use settings::{Settings, TlsVersion};
 use uuid::Uuid;
+
+/// How strict TLS with clients is (`ssl_cipher_suite`, `ssl_protocols`, `ssl_ciphers`, …).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TlsRules {
+    /// The versions that are spoken.
+    pub versions: Vec<TlsVersion>,
+    /// The ciphers of TLS 1.2 by OpenSSL's names, separated by colons; all where none are given.
+    pub ciphers: Option<String>,
+    /// Whether our order of ciphers counts, instead of the client's.
+    pub own_order: bool,
+    /// Whether clients keep their sessions themselves.
+    pub tickets: bool,
+}
+
+/// Sessions that are kept where clients do not keep them: as many as Kong's cache of 10 MB holds.
+const SESSIONS: usize = 40_000;
+
+/// The ciphers of TLS 1.2, each with OpenSSL's name.
+const CIPHERS: [(&str, CipherSuite); 6] = [
+    ("ECDHE-ECDSA-AES256-GCM-SHA384", CipherSuite::TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384),
+    ("ECDHE-ECDSA-AES128-GCM-SHA256", CipherSuite::TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256),
+    ("ECDHE-ECDSA-CHACHA20-POLY1305", CipherSuite::TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256),
+    ("ECDHE-RSA-AES256-GCM-SHA384", CipherSuite::TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384),
+    ("ECDHE-RSA-AES128-GCM-SHA256", CipherSuite::TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256),
+    ("ECDHE-RSA-CHACHA20-POLY1305", CipherSuite::TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256),
+];
+
+impl TlsRules {
+    /// From the settings of these names.
+    #[must_use]
+    pub fn new(settings: &Settings) -> TlsRules {
+        let custom = settings.ssl_cipher_suite == settings::CipherSuite::Custom;
+        TlsRules {
+            versions: match settings.ssl_cipher_suite {
+                settings::CipherSuite::Modern => vec![TlsVersion::Tls13],
+                settings::CipherSuite::Intermediate => vec![TlsVersion::Tls12, TlsVersion::Tls13],
+                settings::CipherSuite::Custom => settings.ssl_protocols.clone(),
+            },
+            ciphers: settings.ssl_ciphers.clone().filter(|_| custom),
+            own_order: settings.ssl_prefer_server_ciphers,
+            tickets: settings.ssl_session_tickets,
+        }
+    }
+
+    fn versions(&self) -> Vec<&'static SupportedProtocolVersion> {
+        let version = |version: &TlsVersion| match version {
+            TlsVersion::Tls12 => &rustls::version::TLS12,
+            TlsVersion::Tls13 => &rustls::version::TLS13,
+        };
+        self.versions.iter().map(version).collect()
+    }
+
+    /// The cryptography that is offered, in the order of the setting.
+    fn provider(&self) -> Result<CryptoProvider, TlsError> {
+        let mut provider = ring::default_provider();
+        let Some(names) = &self.ciphers else { return Ok(provider) };
+        let (mut suites, mut old): (Vec<_>, Vec<_>) =
+            provider.cipher_suites.into_iter().partition(|suite| suite.tls13().is_some());
+        let wanted: Vec<CipherSuite> = names
+            .split(':')
+            .filter_map(|name| CIPHERS.iter().find(|(known, _)| *known == name.trim()))
+            .map(|(_, suite)| *suite)
+            .collect();
+        if wanted.is_empty() {
+            let known = CIPHERS.map(|(name, _)| name).join(":");
+            let why = format!("none of '{names}' is known here; the ciphers are {known}");
+            return Err(TlsError::Setting { setting: "ssl_ciphers", why });
+        }
+        old.retain(|suite| wanted.contains(&suite.suite()));
+        old.sort_by_key(|suite| wanted.iter().position(|wanted| *wanted == suite.suite()));
+        suites.extend(old);
+        provider.cipher_suites = suites;
+        Ok(provider)
+    }
+}
 
 /// The TLS configuration of all listeners.
 pub(crate) struct Tls {
@@ -33,8 +110,9 @@ impl Tls {
     pub(crate) fn new(
         snapshots: Arc<snapshot::Cell>,
         defaults: &[(String, String)],
+        rules: &TlsRules,
     ) -> Result<Tls, TlsError> {
-        let provider = Arc::new(ring::default_provider());
+        let provider = Arc::new(rules.provider()?);
         let mut keys = Vec::new();
         for (certificate, key) in defaults {
             keys.push(certified(&pem("ssl_cert", certificate)?, &pem("ssl_cert_key", key)?)?);
@@ -46,11 +124,16 @@ impl Tls {
         let resolver = Arc::new(Resolver { snapshots, defaults: keys, made: Mutex::default() });
         let unavailable = |error: rustls::Error| TlsError::Unavailable(error.to_string());
         let mut config = ServerConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
+            .with_protocol_versions(&rules.versions())
             .map_err(unavailable)?
             .with_no_client_auth()
             .with_cert_resolver(resolver);
-        config.ticketer = ring::Ticketer::new().map_err(unavailable)?;
+        config.ignore_client_order = rules.own_order;
+        if rules.tickets {
+            config.ticketer = ring::Ticketer::new().map_err(unavailable)?;
+        } else {
+            config.session_storage = ServerSessionMemoryCache::new(SESSIONS);
+        }
         let stream = Arc::new(config.clone());
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
         let mut http2 = config.clone();

@@ -27,6 +27,7 @@ pub use source::{Sources, system_environment};
 pub use syntax::Shown;
 pub use table::{ALL, Settings};
 pub use values::{
-    AccessLogFormat, Database, DnsOrder, HostPort, Listener, LogFormat, LogLevel, RealIpHeader,
-    ResponseHeaders, RouteMatchCalculation, RouterFlavor, Secret, Trusted, VerifyClient,
+    AccessLogFormat, CipherSuite, Database, DnsOrder, HostPort, Listener, LogFormat, LogLevel,
+    RealIpHeader, ResponseHeaders, RouteMatchCalculation, RouterFlavor, Secret, TlsVersion,
+    Trusted, VerifyClient,
 };

@@ -20,11 +20,12 @@ use crate::syntax::{
     Shown, TEXT, TEXTS, WORKERS,
 };
 use crate::values::{
-    ACCESS_LOG_FORMAT, AccessLogFormat, DATABASE, DNS_ORDER, Database, DnsOrder, HOST_PORTS,
-    HostPort, LABELS, LISTENERS, LOG_FORMAT, LOG_LEVEL, Listener, LogFormat, LogLevel, PORT_MAPS,
-    REAL_IP_HEADER, RESOLVERS, RESPONSE_HEADERS, ROUTE_MATCH_CALCULATION, ROUTER_FLAVOR,
-    RealIpHeader, ResponseHeaders, RouteMatchCalculation, RouterFlavor, STREAM_LISTENERS, Secret,
-    TRUSTED, Trusted, UPSTREAM_HEADERS, VERIFY_CLIENT, VerifyClient,
+    ACCESS_LOG_FORMAT, AccessLogFormat, CIPHER_SUITE, CipherSuite, DATABASE, DNS_ORDER, Database,
+    DnsOrder, HOST_PORTS, HostPort, LABELS, LISTENERS, LOG_FORMAT, LOG_LEVEL, Listener, LogFormat,
+    LogLevel, PORT_MAPS, REAL_IP_HEADER, RESOLVERS, RESPONSE_HEADERS, ROUTE_MATCH_CALCULATION,
+    ROUTER_FLAVOR, RealIpHeader, ResponseHeaders, RouteMatchCalculation, RouterFlavor,
+    STREAM_LISTENERS, Secret, TLS_VERSIONS, TRUSTED, TlsVersion, Trusted, UPSTREAM_HEADERS,
+    VERIFY_CLIENT, VerifyClient,
 };
 
 const CONTROL: &[Program] = &[Program::ControlPlane];
@@ -145,6 +146,19 @@ settings! {
         ssl_cert: Vec<String> = TEXTS, "", DATA;
         /// Their private keys, in the same order.
         ssl_cert_key: Vec<Secret> = SECRETS, "", DATA;
+        /// How strict TLS with clients is: modern is TLS 1.3 only, intermediate takes TLS 1.2 too,
+        /// custom is what the next two settings say.
+        ssl_cipher_suite: CipherSuite = CIPHER_SUITE, "intermediate", DATA;
+        /// The versions of TLS, where ssl_cipher_suite is custom.
+        ssl_protocols: Vec<TlsVersion> = TLS_VERSIONS, "TLSv1.2 TLSv1.3", DATA;
+        /// The ciphers of TLS 1.2 by OpenSSL's names, separated by colons, where ssl_cipher_suite is
+        /// custom; all that are known when not given. Those of TLS 1.3 are always offered.
+        ssl_ciphers: Option<String> = OPTIONAL_TEXT, "", DATA;
+        /// Whether our order of ciphers counts, instead of the client's.
+        ssl_prefer_server_ciphers: bool = SWITCH, "on", DATA;
+        /// Whether clients keep their sessions themselves, in tickets, to resume them on any
+        /// thread; otherwise each data plane keeps some.
+        ssl_session_tickets: bool = SWITCH, "on", DATA;
         /// Where requests are logged. Kong has it on, in its prefix; here it is off unless given.
         proxy_access_log: Option<PathBuf> = FILE_OR_OFF, "off", DATA;
         /// Where sessions of TCP, TLS and UDP routes are logged. Kong has it on; here it is off

@@ -5,14 +5,14 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 use lifecycle::{Shutdown, SystemClock};
 use model::{Change, Cursor, Kind, Transaction};
 use serde_json::{Value, json};
-use settings::{HostPort, Listener, RealIpHeader, ResponseHeaders};
+use settings::{HostPort, Listener, RealIpHeader, ResponseHeaders, TlsVersion};
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     net::TcpStream,
 };
 use uuid::Uuid;
 
-use crate::{Limits, Options, Proxy, Running, TemplateFiles, Trust};
+use crate::{Limits, Options, Proxy, Running, TemplateFiles, TlsRules, Trust};
 
 pub(crate) struct Gateway {
     pub(crate) address: SocketAddr,
@@ -146,6 +146,12 @@ fn options() -> Options {
         },
         pool: upstream::PoolLimits::default(),
         certificates: Vec::new(),
+        tls: TlsRules {
+            versions: vec![TlsVersion::Tls12, TlsVersion::Tls13],
+            ciphers: None,
+            own_order: true,
+            tickets: true,
+        },
         access_log: None,
         stream_access_log: None,
     }

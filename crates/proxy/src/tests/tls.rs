@@ -11,6 +11,7 @@ use rustls::{
     server::WebPkiClientVerifier,
 };
 use serde_json::{Value, json};
+use settings::TlsVersion;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::client::TlsStream;
 use upstream::{Profile, Stream, TlsSettings, Trust};
@@ -99,15 +100,19 @@ pub(crate) async fn try_handshake<S: AsyncRead + AsyncWrite + Unpin>(
     stream: S,
     name: &'static str,
 ) -> std::io::Result<TlsStream<S>> {
+    let connector = tokio_rustls::TlsConnector::from(Arc::new(trusting(rustls::ALL_VERSIONS)));
+    connector.connect(name.try_into().unwrap(), stream).await
+}
+
+/// A client that takes every certificate, and speaks these versions.
+fn trusting(versions: &[&'static rustls::SupportedProtocolVersion]) -> rustls::ClientConfig {
     let verifier = Arc::new(Anyone(Arc::new(ring::default_provider())));
-    let config = rustls::ClientConfig::builder_with_provider(verifier.0.clone())
-        .with_safe_default_protocol_versions()
+    rustls::ClientConfig::builder_with_provider(verifier.0.clone())
+        .with_protocol_versions(versions)
         .unwrap()
         .dangerous()
         .with_custom_certificate_verifier(verifier)
-        .with_no_client_auth();
-    let connector = tokio_rustls::TlsConnector::from(Arc::new(config));
-    connector.connect(name.try_into().unwrap(), stream).await
+        .with_no_client_auth()
 }
 
 /// Takes every certificate.
@@ -299,5 +304,61 @@ async fn a_client_certificate_is_shown_to_upstreams_that_ask() {
     for (path, status) in [("/with", "200"), ("/without", "502"), ("/with", "200")] {
         client.send(format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n")).await;
         assert_eq!(client.answer().await.0.split(' ').nth(1), Some(status), "{path}");
+    }
+}
+
+/// The version, cipher and kind of a handshake with a gateway.
+async fn negotiated(
+    gateway: &Gateway,
+    config: &Arc<rustls::ClientConfig>,
+) -> std::io::Result<(rustls::ProtocolVersion, rustls::CipherSuite, rustls::HandshakeKind)> {
+    let tcp = tokio::net::TcpStream::connect(gateway.address).await.unwrap();
+    let connector = tokio_rustls::TlsConnector::from(config.clone());
+    let mut client = Client::over(connector.connect("a.test".try_into().unwrap(), tcp).await?);
+    // Tickets come with the first answer.
+    client.send("GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").await;
+    client.rest().await;
+    let tls = client.into_inner();
+    let tls = tls.get_ref().1;
+    let cipher = tls.negotiated_cipher_suite().unwrap().suite();
+    Ok((tls.protocol_version().unwrap(), cipher, tls.handshake_kind().unwrap()))
+}
+
+#[tokio::test]
+async fn versions_and_ciphers_are_those_of_the_settings() {
+    use rustls::{CipherSuite, ProtocolVersion, version};
+    let with = |versions: &[TlsVersion], ciphers: Option<&str>| {
+        Gateway::with(&[], |options| {
+            with_tls(options);
+            options.tls.versions = versions.to_vec();
+            options.tls.ciphers = ciphers.map(str::to_owned);
+        })
+    };
+    let (old, new) =
+        (Arc::new(trusting(&[&version::TLS12])), Arc::new(trusting(&[&version::TLS13])));
+    let modern = with(&[TlsVersion::Tls13], None);
+    assert!(negotiated(&modern, &old).await.is_err());
+    assert_eq!(negotiated(&modern, &new).await.unwrap().0, ProtocolVersion::TLSv1_3);
+    let names = "DHE-RSA-AES256-SHA:ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-ECDSA-AES128-GCM-SHA256";
+    let custom = with(&[TlsVersion::Tls12], Some(names));
+    assert!(negotiated(&custom, &new).await.is_err());
+    let (version, cipher, _) = negotiated(&custom, &old).await.unwrap();
+    assert_eq!(version, ProtocolVersion::TLSv1_2);
+    assert_eq!(cipher, CipherSuite::TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256);
+}
+
+#[tokio::test]
+async fn sessions_are_resumed_with_and_without_tickets() {
+    use rustls::{HandshakeKind, version};
+    for tickets in [true, false] {
+        let gateway = Gateway::with(&[], |options| {
+            with_tls(options);
+            options.tls.tickets = tickets;
+        });
+        for version in [&version::TLS12, &version::TLS13] {
+            let config = Arc::new(trusting(&[version]));
+            assert_eq!(negotiated(&gateway, &config).await.unwrap().2, HandshakeKind::Full);
+            assert_eq!(negotiated(&gateway, &config).await.unwrap().2, HandshakeKind::Resumed);
+        }
     }
 }

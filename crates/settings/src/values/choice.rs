@@ -152,6 +152,43 @@ choice! {
 }
 
 choice! {
+    /// How strict TLS with clients is; Mozilla's recommendations of these names.
+    CipherSuite as CIPHER_SUITE {
+        /// TLS 1.3 only.
+        Modern = "modern",
+        /// TLS 1.2 and 1.3, forward secret and authenticated ciphers.
+        Intermediate = "intermediate",
+        /// As `ssl_protocols` and `ssl_ciphers` say.
+        Custom = "custom",
+    }
+}
+
+choice! {
+    /// A version of TLS.
+    TlsVersion as TLS_VERSION {
+        /// RFC 5246.
+        Tls12 = "TLSv1.2",
+        /// RFC 8446.
+        Tls13 = "TLSv1.3",
+    }
+}
+
+/// Separated by spaces, as in nginx' files, or by commas.
+pub(crate) const TLS_VERSIONS: Syntax<Vec<TlsVersion>> = Syntax {
+    what: "one or both of TLSv1.2 TLSv1.3",
+    parse: |text| {
+        let words = text.split([' ', ',']).filter(|word| !word.is_empty());
+        let versions: Vec<_> = words.map(TLS_VERSION.parse).collect::<Result<_, _>>()?;
+        if versions.is_empty() {
+            Err("must name at least one version".to_owned())
+        } else {
+            Ok(versions)
+        }
+    },
+    show: |value| Shown::Text(value.iter().map(|one| one.as_str()).collect::<Vec<_>>().join(" ")),
+};
+
+choice! {
     /// A type of DNS record to ask for.
     DnsOrder as DNS_RECORD {
         /// The type that answered last time.
