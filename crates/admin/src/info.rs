@@ -81,7 +81,7 @@ pub(crate) async fn status(state: &State, query: &Query) -> Result<Answer, Refus
     let unit = Unit::of(query)?;
     let connections = state.node.connections();
     let memory = unit.show(state.node.resident_memory());
-    let body = json!({
+    let mut body = json!({
         "memory": {
             "lua_shared_dicts": {},
             "workers_lua_vms": [{ "pid": std::process::id(), "http_allocated_gc": memory }],
@@ -95,8 +95,11 @@ pub(crate) async fn status(state: &State, query: &Query) -> Result<Answer, Refus
             "connections_waiting": connections.waiting,
             "total_requests": connections.requests,
         },
-        "database": { "reachable": state.store.head().await.is_ok() },
     });
+    match &state.declarative {
+        Some(current) => body["configuration_hash"] = current.hash().into(),
+        None => body["database"] = json!({ "reachable": state.store.head().await.is_ok() }),
+    }
     Ok(Answer::json(StatusCode::OK, &body))
 }
 

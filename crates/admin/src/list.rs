@@ -153,7 +153,11 @@ fn bad_tag(call: &Call<'_>, tag: &str) -> Option<String> {
 
 fn tagged(offset: &str) -> Result<TaggedEntity, Refusal> {
     let [tag, kind, id] = query::decode(offset)?;
-    let id = Uuid::try_parse(&id)
-        .map_err(|_| Refusal::Offset(offset.to_owned(), "bad json encoding"))?;
+    let bad = || Refusal::Offset(offset.to_owned(), "bad json encoding");
+    let id = Uuid::try_parse(&id).map_err(|_| bad())?;
+    // No store has such text.
+    if tag.contains('\0') || kind.contains('\0') {
+        return Err(bad());
+    }
     Ok(TaggedEntity { tag, kind: model::Kind::named(kind), id })
 }

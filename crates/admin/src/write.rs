@@ -54,13 +54,17 @@ pub(crate) async fn commit(
     Ok(committed)
 }
 
-/// An entity that no data plane takes must not be stored: nothing would ever come of it.
+/// What the declarations cannot know: an entity that no data plane takes must not be stored, since
+/// nothing would ever come of it; and no database keeps the character U+0000 in a key.
 fn fits(state: &State, operation: &Operation) -> Result<(), Refusal> {
     let (Operation::Insert(row) | Operation::Upsert(row) | Operation::Update { row, .. }) =
         operation
     else {
         return Ok(());
     };
+    if let Some(key) = row.keys.iter().find(|key| key.value.contains('\0')) {
+        return Err(Refusal::field(key.field, "must not contain the character U+0000"));
+    }
     let (size, most) = (row.body.len(), state.about.largest_entity);
     if size <= most {
         return Ok(());

@@ -46,6 +46,7 @@ impl AdminListeners {
             } else {
                 Speech::Plain(Plain { http2: listener.http2 })
             };
+            warn_if_open(settings, listener, &socket);
             bound.push((socket, speech));
         }
         Ok(AdminListeners { bound })
@@ -69,6 +70,20 @@ impl AdminListeners {
         }
         Ok(addresses)
     }
+}
+
+/// Whoever reaches the Admin API controls the gateway, and reads its secrets on the way.
+fn warn_if_open(settings: &Settings, listener: &Listener, socket: &TcpListener) {
+    let local = socket.local_addr().is_ok_and(|address| address.ip().is_loopback());
+    let certified = settings.nginx_admin_ssl_verify_client == VerifyClient::On;
+    if local || (listener.ssl && certified) {
+        return;
+    }
+    tracing::warn!(
+        %listener,
+        "admin_listen is open to other machines, and asks clients for no certificate: let only \
+         operators reach it, or set ssl there and nginx_admin_ssl_verify_client"
+    );
 }
 
 fn serve<H: Handshake>(

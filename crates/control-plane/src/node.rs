@@ -6,7 +6,7 @@ use std::time::Duration;
 use admin::{Connections, Counters, Object};
 use process::Process;
 use serde_json::Value;
-use settings::{Settings, Shown};
+use settings::{Listener, Settings, Shown};
 use telemetry::logging::Level;
 use tokio::task::AbortHandle;
 
@@ -93,7 +93,64 @@ pub(crate) fn configuration(settings: &Settings) -> Object {
         Shown::List(value) => value.into(),
     };
     let shown = settings.shown().into_iter().map(|(name, shown)| (name.to_owned(), value(shown)));
-    // Kong's name for the data directory, which its clients look for.
-    let prefix = ("prefix".to_owned(), settings.data_dir.display().to_string().into());
-    shown.chain([prefix]).collect()
+    // What Kong's clients look for beside: its name for the data directory, the plugins that may
+    // be configured, the listeners taken apart.
+    let mut further = vec![
+        ("prefix".to_owned(), settings.data_dir.display().to_string().into()),
+        ("plugins".to_owned(), serde_json::json!(["bundled"])),
+    ];
+    for (name, listen) in [
+        ("admin", &settings.admin_listen),
+        ("proxy", &settings.proxy_listen),
+        ("status", &settings.status_listen),
+    ] {
+        let listeners: Vec<Value> = listen.iter().map(listener).collect();
+        further.push((format!("{name}_listeners"), listeners.into()));
+        let ssl = listen.iter().any(|listener| listener.ssl);
+        further.push((format!("{name}_ssl_enabled"), ssl.into()));
+    }
+    let mut all: Object = further.into_iter().collect();
+    all.extend(shown);
+    all
+}
+
+/// A listener as Kong takes it apart.
+fn listener(listener: &Listener) -> Value {
+    serde_json::json!({
+        "ip": listener.at.host,
+        "port": listener.at.port,
+        "ssl": listener.ssl,
+        "http2": listener.http2,
+        "proxy_protocol": listener.proxy_protocol,
+        "listener": listener.to_string(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use settings::{Program, Sources};
+
+    use super::*;
+
+    #[test]
+    fn listeners_are_shown_as_given_and_taken_apart() {
+        let listen = "127.0.0.1:8001, [::1]:8444 http2 ssl backlog=16";
+        let flags =
+            [("admin_listen", listen), ("admin_ssl_cert", "c"), ("admin_ssl_cert_key", "k")];
+        let flags = flags.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
+        let sources = Sources { flags, ..Sources::default() };
+        let loaded = settings::resolve(Program::Weir, &sources).unwrap();
+        let shown = configuration(&loaded.settings);
+        assert_eq!(shown["admin_listen"][1], "[::1]:8444 ssl http2 backlog=16");
+        let expected = serde_json::json!({
+            "ip": "::1", "port": 8444, "ssl": true, "http2": true, "proxy_protocol": false,
+            "listener": "[::1]:8444 ssl http2 backlog=16",
+        });
+        assert_eq!(shown["admin_listeners"][1], expected);
+        assert_eq!(
+            (&shown["admin_ssl_enabled"], &shown["status_ssl_enabled"]),
+            (&true.into(), &false.into())
+        );
+        assert_eq!(shown["admin_ssl_cert_key"], "******");
+    }
 }

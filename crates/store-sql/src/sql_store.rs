@@ -53,6 +53,10 @@ impl Store for SqlStore {
     }
 
     async fn find(&self, kind: &str, key: &Key) -> Result<Option<Entity>, Error> {
+        // Postgres has no such text, so nothing can be stored under it: see `storable`.
+        if key.value.contains('\0') {
+            return Ok(None);
+        }
         let value = indexed(&key.value);
         let args = [Arg::Text(kind), Arg::Text(key.field), Arg::Text(&value)];
         Ok(self.pools.fetch(&read::FIND, &args, entity).await?.pop())

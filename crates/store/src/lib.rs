@@ -50,7 +50,8 @@ pub trait Store: Send + Sync + 'static {
     /// One entity by primary key.
     async fn get(&self, kind: &str, id: Uuid) -> Result<Option<Entity>, Error>;
 
-    /// One entity by a unique key, as its [`Row`] declared it.
+    /// One entity by a unique key, as its [`Row`] declared it. No key has the character U+0000:
+    /// a set that has one is refused, and nothing is found by it.
     async fn find(&self, kind: &str, key: &Key) -> Result<Option<Entity>, Error>;
 
     /// Entities with a unique key of this field whose value sorts before `before`, byte by byte:

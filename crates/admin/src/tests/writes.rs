@@ -172,3 +172,24 @@ async fn cache_keys_lead_to_entities() {
     stored.clock.advance(std::time::Duration::from_secs(10));
     assert_eq!(send(api, "GET", "/cache/keyauth_credentials:k", None).await.status, 404);
 }
+
+#[tokio::test]
+async fn a_key_with_a_nul_is_refused_and_found_nowhere() {
+    for stored in [Stored::sqlite().await, Stored::postgres().await] {
+        let api = &stored.api;
+        let nul = json!({"username": "a\u{0}"});
+        let refused = send(api, "POST", "/consumers", Some(nul)).await;
+        assert_eq!((refused.status.as_u16(), &refused.json["code"]), (400, &json!(2)));
+        assert_eq!(refused.json["fields"]["username"], "must not contain the character U+0000");
+        assert_eq!(send(api, "PUT", "/consumers/%00", Some(json!({}))).await.status, 400);
+        let by_name = json!({"paths": ["/"], "service": {"name": "a\u{0}"}});
+        assert_eq!(send(api, "POST", "/routes", Some(by_name)).await.status, 400);
+        for path in ["/consumers/%00", "/key-auths/a%00", "/cache/consumers:%00", "/apis/%00"] {
+            assert_eq!(send(api, "GET", path, None).await.status, 404, "{path}");
+        }
+        assert_eq!(send(api, "GET", "/consumers?custom_id=%00", None).await.status, 200);
+        let offset = crate::query::encode(["\0", "a", "00000000-0000-0000-0000-000000000000"]);
+        let path = format!("/tags?offset={}", crate::query::escape(&offset));
+        assert_eq!(send(api, "GET", &path, None).await.status, 400);
+    }
+}

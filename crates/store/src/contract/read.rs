@@ -84,6 +84,8 @@ pub async fn keys_are_found_in_their_order(store: Arc<dyn Store>) {
     assert_eq!(found("A", 10).await, [0; 0]);
     write(&store, [upsert(until(3, "d")), delete(SERVICES, 2)]).await.unwrap();
     assert_eq!(found("c", 10).await, [4, 1]);
+    let nul = crate::Key { field: "until", value: "b\0".to_owned() };
+    assert!(store.find(SERVICES, &nul).await.unwrap().is_none());
 }
 
 /// Lists of what has tags.
