@@ -42,6 +42,9 @@ pub struct Options {
     /// Certificates and their keys for TLS clients that ask for no name, or for one without a certificate: each a
     /// file, PEM text, or PEM in base64. If there are none, one is made up.
     pub certificates: Vec<(String, String)>,
+    /// The certificate and key, as those above, that upstreams are shown that ask for one, where neither service nor
+    /// upstream has its own.
+    pub client_certificate: Option<(String, String)>,
     /// How strict TLS with clients is.
     pub tls: TlsRules,
     /// Where requests are logged, if they are.
@@ -122,6 +125,11 @@ impl Options {
                 .zip(&settings.ssl_cert_key)
                 .map(|(certificate, key)| (certificate.clone(), key.expose().to_owned()))
                 .collect(),
+            client_certificate: settings
+                .client_ssl_cert
+                .clone()
+                .filter(|_| settings.client_ssl)
+                .zip(settings.client_ssl_cert_key.as_ref().map(|key| key.expose().to_owned())),
             tls: TlsRules::new(settings),
             access_log: settings.proxy_access_log.clone().map(log),
             stream_access_log: settings.proxy_stream_access_log.clone().map(log),

@@ -1,8 +1,9 @@
 //! TLS to upstreams: from what a service says to a profile that connections share.
 
-use std::sync::Arc;
+use std::{fmt, sync::Arc};
 
 use model::{CaCertificate, Certificate, Protocol, Service};
+use process::tls::{TlsError, certified, pem};
 use rustc_hash::FxHashMap;
 use snapshot::Snapshot;
 use upstream::{Profile, Secured, TlsSettings, Trust};
@@ -10,9 +11,34 @@ use uuid::Uuid;
 
 use crate::failure::Failure;
 
+/// The certificate that upstreams are shown where nothing else is set (`client_ssl_cert`), and its key; PEM.
+pub(crate) struct ClientPem {
+    chain: String,
+    key: String,
+}
+
+impl ClientPem {
+    /// Reads what the settings mean.
+    pub(crate) fn read(settings: &(String, String)) -> Result<ClientPem, TlsError> {
+        let (chain, key) = settings;
+        let (chain, key) = (pem("client_ssl_cert", chain)?, pem("client_ssl_cert_key", key)?);
+        // A pair that cannot be used is told at the start, not at the first request.
+        certified(&chain, &key)?;
+        Ok(ClientPem { chain, key })
+    }
+}
+
+impl fmt::Debug for ClientPem {
+    /// Leaves out the key.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ClientPem").finish_non_exhaustive()
+    }
+}
+
 /// The profiles that this thread made, by service. One is made again when what it was made from has changed.
 #[derive(Debug, Default)]
 pub(crate) struct Profiles {
+    client: Option<Arc<ClientPem>>,
     made: FxHashMap<Uuid, Made>,
 }
 
@@ -42,6 +68,11 @@ const SERVICES_KEPT: usize = 4096;
 const DEPTH: u32 = 1;
 
 impl Profiles {
+    /// None yet. `client` is shown where nothing else is set.
+    pub(crate) fn new(client: Option<Arc<ClientPem>>) -> Profiles {
+        Profiles { client, ..Profiles::default() }
+    }
+
     /// How a connection to a target of `service` is secured, `host` being the Host field that it gets. `fallback` is
     /// the client certificate that the service's upstream names.
     ///
@@ -61,7 +92,7 @@ impl Profiles {
             if self.made.len() >= SERVICES_KEPT {
                 self.made.clear();
             }
-            let profile = from.profile()?;
+            let profile = from.profile(self.client.as_deref())?;
             self.made.insert(service.id, Made { from, profile, names: FxHashMap::default() });
         }
         let made = self
@@ -156,7 +187,7 @@ impl Ingredients {
                 .all(|(one, other)| Arc::ptr_eq(one, other))
     }
 
-    fn profile(&self) -> Result<Profile, Failure> {
+    fn profile(&self, client: Option<&ClientPem>) -> Result<Profile, Failure> {
         let authorities: Vec<&str> =
             self.authorities.iter().map(|authority| authority.cert.as_str()).collect();
         let trust = match (self.verify, authorities.is_empty()) {
@@ -164,12 +195,13 @@ impl Ingredients {
             (true, true) => Trust::System,
             (true, false) => Trust::Authorities(&authorities),
         };
-        let certificate = self.certificate.as_deref();
+        let own = self.certificate.as_deref();
+        let own = own.map(|own| (own.cert.as_str(), own.key.expose()));
         let settings = TlsSettings {
             trust,
             depth: usize::try_from(self.depth).unwrap_or(usize::MAX),
-            client_certificate: certificate
-                .map(|certificate| (certificate.cert.as_str(), certificate.key.expose())),
+            client_certificate: own
+                .or_else(|| client.map(|client| (client.chain.as_str(), client.key.as_str()))),
             protocols: if self.http2 { &[b"h2"] } else { &[] },
         };
         Profile::new(&settings).map_err(|error| Failure::Secure(error.to_string()))

@@ -27,6 +27,7 @@ use crate::{
     error_template::{TemplateError, Templates},
     listener::{self, Acceptor, BindError},
     options::Options,
+    secure::ClientPem,
     stream,
     thread::Thread,
     tls::Tls,
@@ -136,6 +137,8 @@ impl Bound {
     ) -> Result<Running, StartError> {
         let options = Arc::new(self.options);
         let templates = Arc::new(Templates::read(&options.error_templates)?);
+        let client =
+            options.client_certificate.as_ref().map(ClientPem::read).transpose()?.map(Arc::new);
         let start = |log: &Option<AccessLog>| {
             log.as_ref().map(Writer::start).transpose().map_err(StartError::AccessLog)
         };
@@ -189,14 +192,15 @@ impl Bound {
             all_counters.push(counters.clone());
             let (options, snapshots, shutdown) =
                 (options.clone(), snapshots.clone(), shutdown.clone());
-            let templates = templates.clone();
+            let (templates, client) = (templates.clone(), client.clone());
             let name = format!("traffic-{index}");
             let sinks = Both {
                 requests: logs.requests.as_ref().map(Writer::sink),
                 sessions: logs.sessions.as_ref().map(Writer::sink),
             };
             let run = move || {
-                let thread = Thread::new(options, templates, index, &snapshots, counters, sinks);
+                let thread =
+                    Thread::new(options, templates, client, index, &snapshots, counters, sinks);
                 traffic_thread(Rc::new(thread), index, share, &shutdown)
             };
             threads.push(

@@ -25,7 +25,7 @@ use crate::{
     incoming::Buffers,
     log_line::Line,
     options::Options,
-    secure::Profiles,
+    secure::{ClientPem, Profiles},
 };
 
 /// The state of one traffic thread.
@@ -102,6 +102,7 @@ impl Thread {
     pub(crate) fn new(
         options: Arc<Options>,
         templates: Arc<Templates>,
+        client: Option<Arc<ClientPem>>,
         index: usize,
         cell: &snapshot::Cell,
         counters: Arc<Counters>,
@@ -120,7 +121,7 @@ impl Thread {
             buffers: Buffers::default(),
             pool: RefCell::new(Pool::new(options.pool)),
             http2_pool: Http2Pool::new(options.pool),
-            profiles: RefCell::default(),
+            profiles: RefCell::new(Profiles::new(client)),
             logs,
             snapshots: RefCell::new(Current { cache, held }),
             scratches: RefCell::default(),

@@ -48,6 +48,14 @@ const NAMES: &[(&str, &str)] = &[
     ("client_body_buffer_size", "bodies are not buffered on disk"),
     ("nginx_http_client_body_buffer_size", "bodies are not buffered on disk"),
     ("nginx_admin_client_body_buffer_size", "bodies are not buffered on disk"),
+    (
+        "lua_ssl_trusted_certificate",
+        "trusted are the authorities of the operating system, or those in the file that the variable SSL_CERT_FILE names",
+    ),
+    (
+        "lua_ssl_verify_depth",
+        "the depth is the service's tls_verify_depth, and 1 where it has none",
+    ),
     ("lua_socket_pool_size", "the sizes of connection pools are upstream_keepalive_pool_size"),
     ("proxy_error_log", "errors are logged to standard error"),
     ("admin_error_log", "errors are logged to standard error"),
@@ -93,9 +101,6 @@ const PREFIXES: &[(&str, &str)] = &[
 /// Settings that Kong has, that Weir could have, and that this version has not.
 const NOT_YET: &[&str] = &[
     "admin_access_log",
-    "client_ssl",
-    "client_ssl_cert",
-    "client_ssl_cert_key",
     "cluster_allowed_common_names",
     "cluster_ca_cert",
     "cluster_cert",

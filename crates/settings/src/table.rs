@@ -195,6 +195,13 @@ settings! {
     }
 
     "Upstreams" {
+        /// Whether upstreams that ask for a certificate are shown client_ssl_cert, where neither
+        /// service nor upstream has one of its own.
+        client_ssl: bool = SWITCH, "off", DATA;
+        /// That certificate: a file, PEM text, or PEM in base64.
+        client_ssl_cert: Option<String> = OPTIONAL_TEXT, "", DATA;
+        /// Its private key.
+        client_ssl_cert_key: Option<Secret> = OPTIONAL_SECRET, "", DATA;
         /// Idle connections kept per traffic thread and upstream address; 0 keeps none.
         upstream_keepalive_pool_size: u64 = COUNT, "512", DATA;
         /// How many requests a connection to an upstream carries before it is closed; 0 is no
@@ -265,6 +272,10 @@ impl Settings {
                 "nginx_admin_ssl_client_certificate",
                 "is needed with nginx_admin_ssl_verify_client: the authorities that clients' certificates come from",
             );
+        }
+        if self.client_ssl && (self.client_ssl_cert.is_none() || self.client_ssl_cert_key.is_none())
+        {
+            fault("client_ssl", "needs client_ssl_cert and client_ssl_cert_key");
         }
         if self.ssl_cert.len() != self.ssl_cert_key.len() {
             fault("ssl_cert_key", "needs as many keys as ssl_cert has certificates");

@@ -72,7 +72,7 @@ fn a_kong_conf_is_read_as_it_is() {
          node_id =\n\
          mem_cache_size = 128m\n\
          nginx_proxy_large_client_header_buffers = 16 128k\n\
-         client_ssl_cert = /etc/cert.pem\n",
+         status_ssl_cert = /etc/cert.pem\n",
     )
     .unwrap();
     let settings = &loaded.settings;
@@ -94,7 +94,7 @@ fn a_kong_conf_is_read_as_it_is() {
             "mem_cache_size has no effect: the configuration is held whole, there is no cache to size (weir.conf:12)",
             "nginx_proxy_large_client_header_buffers has no effect: Weir is not nginx, this directive has no \
              counterpart (weir.conf:13)",
-            "client_ssl_cert has no effect: this version of Weir does not have it (weir.conf:14)",
+            "status_ssl_cert has no effect: this version of Weir does not have it (weir.conf:14)",
         ]
     );
 }

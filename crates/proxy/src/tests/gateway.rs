@@ -146,6 +146,7 @@ fn options() -> Options {
         },
         pool: upstream::PoolLimits::default(),
         certificates: Vec::new(),
+        client_certificate: None,
         tls: TlsRules {
             versions: vec![TlsVersion::Tls12, TlsVersion::Tls13],
             ciphers: None,

@@ -362,3 +362,31 @@ async fn sessions_are_resumed_with_and_without_tickets() {
         }
     }
 }
+
+#[tokio::test]
+async fn a_certificate_of_the_settings_is_shown_where_there_is_no_other() {
+    let (authority, clients) = (Authority::new("authority"), Authority::new("clients"));
+    let backend =
+        Backend::secured("ok", server(&authority.issue("inner.test"), Some(&clients))).await;
+    let foreign = Authority::new("foreign").issue("gateway");
+    let own = clients.issue("gateway");
+    let entities = [
+        certificate(1, &foreign),
+        service(1, backend.address, json!({"protocol": "https", "retries": 0})),
+        service(
+            2,
+            backend.address,
+            json!({"protocol": "https", "retries": 0, "client_certificate": reference(1)}),
+        ),
+        route(1, 1, json!({"paths": ["/of-settings"]})),
+        route(2, 2, json!({"paths": ["/of-service"]})),
+    ];
+    let gateway = Gateway::with(&entities, |options| {
+        options.client_certificate = Some((own.certificate.clone(), own.key.clone()));
+    });
+    let mut client = gateway.connect().await;
+    for (path, status) in [("/of-settings", "200"), ("/of-service", "502")] {
+        client.send(format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n")).await;
+        assert_eq!(client.answer().await.0.split(' ').nth(1), Some(status), "{path}");
+    }
+}
