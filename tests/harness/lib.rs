@@ -12,6 +12,8 @@ mod exchange;
 mod gateway;
 mod postgres;
 mod program;
+mod prometheus;
+mod redis;
 mod relay;
 mod sinks;
 
@@ -20,4 +22,6 @@ pub use client::{Client, Reply};
 pub use gateway::Gateway;
 pub use postgres::postgres;
 pub use program::{Program, address};
+pub use prometheus::{Prometheus, promtool};
+pub use redis::Redis;
 pub use relay::Relay;

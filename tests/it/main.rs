@@ -5,6 +5,8 @@ mod cluster;
 mod conformance;
 mod examples;
 mod fleet;
+mod metrics;
 mod processes;
+mod rate_limiting;
 mod sync;
 mod walks;

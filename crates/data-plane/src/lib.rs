@@ -9,6 +9,7 @@
 #![forbid(unsafe_code)]
 
 mod by_hand;
+mod counters;
 mod dialer;
 mod health;
 mod live;

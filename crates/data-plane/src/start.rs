@@ -20,6 +20,7 @@ use upstream::{
 };
 
 use crate::by_hand::ByHand;
+use crate::counters::Counters;
 use crate::dialer::Dialer;
 use crate::health::Observer;
 use crate::live::Live;
@@ -99,7 +100,7 @@ pub fn start(
         process.clock.clone(),
         process.tasks.clone(),
         process.metrics.clone(),
-        Arc::new(plugin::NoCounters),
+        Arc::new(Counters(subscribe::Counters::new(&subscription))),
     )
     .dialing(Arc::new(Dialer(Connector::new(&resolver(settings)))));
     let builder =

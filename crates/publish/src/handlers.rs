@@ -40,6 +40,9 @@ const MAX_POLL: usize = 4 * wire::PART;
 /// How long a call waits for the store to be read for the first time.
 const PATIENCE: Duration = Duration::from_secs(5);
 
+/// No counter expires later, in seconds since 1970: the year 9999.
+const LAST_EXPIRY: u64 = 253_402_300_799;
+
 /// A data plane reports at least so often.
 const HEARTBEAT: Duration = Duration::from_secs(10);
 
@@ -87,6 +90,10 @@ impl SyncService {
             }
             "/weir.sync.v1.ConfigSync/ReportHealth" => {
                 let reply = self.report_health(read(request).await?, caller)?;
+                Ok(respond(stream::iter([wire::frame(&reply)])))
+            }
+            "/weir.sync.v1.ConfigSync/Count" => {
+                let reply = self.count(read(request).await?, caller).await?;
                 Ok(respond(stream::iter([wire::frame(&reply)])))
             }
             path => Err(Status::unimplemented(format!("there is no call {path}"))),
@@ -187,6 +194,27 @@ impl SyncService {
             Some((frame, (taken, next + 1)))
         });
         Ok(respond(self.shared.stalled.watch(frames.boxed(), caller.close)))
+    }
+
+    async fn count(
+        &self,
+        request: v1::CountRequest,
+        caller: Caller,
+    ) -> Result<v1::CountReply, Status> {
+        let node = Node::try_from(request.node).map_err(malformed)?;
+        self.shared.fleet.seen(node, caller.address);
+        let increment = |increment: v1::Increment| store::Increment {
+            key: increment.key,
+            by: increment.by,
+            expires_at: increment.expires_at.min(LAST_EXPIRY),
+        };
+        let increments: Vec<_> = request.increments.into_iter().map(increment).collect();
+        let totals = tokio::time::timeout(PATIENCE, self.shared.store.count(&increments)).await;
+        match totals {
+            Ok(Ok(totals)) => Ok(v1::CountReply { totals }),
+            Ok(Err(error)) => Err(Status::unavailable(error.to_string())),
+            Err(_) => Err(Status::unavailable("the database does not answer")),
+        }
     }
 
     /// A data plane is ahead of us. The store knows whether it was set back; if it cannot say in

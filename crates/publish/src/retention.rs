@@ -1,4 +1,4 @@
-//! Keeps the log from growing for ever.
+//! Keeps the log, and what is counted, from growing for ever.
 
 use std::time::Duration;
 
@@ -31,6 +31,7 @@ pub(crate) async fn run(shared: &Shared, shutdown: &Shutdown) {
 }
 
 async fn compact(shared: &Shared) -> Result<(), store::Error> {
+    shared.store.forget_counters().await?;
     let Retention { age, revisions } = shared.settings.retention;
     let head = shared.store.head().await?;
     let age_us = i64::try_from(age.as_micros()).unwrap_or(i64::MAX);

@@ -13,7 +13,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, timeout_at};
 
 use crate::fault::Fault;
-use crate::ledger::{Ledger, Outcomes, Upkeep, transact, upkeep};
+use crate::ledger::{Ledger, Outcomes, Upkeep, count, transact, upkeep};
 
 /// At most so many operations are in one group; a set with more goes alone.
 pub(crate) const GROUP: usize = 1000;
@@ -43,6 +43,7 @@ pub(crate) struct Lane {
 enum Job {
     Write(Request),
     Upkeep(Upkeep, oneshot::Sender<Result<(), Error>>),
+    Count(String, oneshot::Sender<Result<Vec<(String, i64)>, Error>>),
 }
 
 #[derive(Debug)]
@@ -77,6 +78,13 @@ impl Lane {
     pub(crate) async fn upkeep(&self, upkeep: Upkeep) -> Result<(), Error> {
         let (answer, answered) = oneshot::channel();
         self.submit(Instant::now() + PATIENCE, Job::Upkeep(upkeep, answer)).await?;
+        answered.await.unwrap_or_else(|_| Err(stopped()))
+    }
+
+    /// Adds to counters.
+    pub(crate) async fn count(&self, increments: String) -> Result<Vec<(String, i64)>, Error> {
+        let (answer, answered) = oneshot::channel();
+        self.submit(Instant::now() + PATIENCE, Job::Count(increments, answer)).await?;
         answered.await.unwrap_or_else(|_| Err(stopped()))
     }
 
@@ -156,6 +164,14 @@ impl<L: Ledger, F: Fn(Cursor)> Writer<L, F> {
                 Job::Upkeep(statements, answer) => {
                     let done = upkeep(&mut self.ledger, &statements).await;
                     // Who does not wait any more does not need the answer.
+                    let _ = answer.send(done.map_err(Error::from));
+                }
+                Job::Count(increments, answer) => {
+                    let mut done = count(&mut self.ledger, &increments).await;
+                    if let Err(Fault::Lost(why)) = done {
+                        tracing::info!(why, "counting is run again on a new connection");
+                        done = count(&mut self.ledger, &increments).await;
+                    }
                     let _ = answer.send(done.map_err(Error::from));
                 }
                 Job::Write(first) => {
@@ -284,6 +300,10 @@ impl Lanes {
             Some(bulk) if set.operations.len() > GROUP => bulk.write(set).await,
             _ => self.small.write(set).await,
         }
+    }
+
+    pub(crate) async fn count(&self, increments: String) -> Result<Vec<(String, i64)>, Error> {
+        self.small.count(increments).await
     }
 
     pub(crate) async fn upkeep(&self, statements: Upkeep) -> Result<(), Error> {

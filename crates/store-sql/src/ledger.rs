@@ -39,6 +39,12 @@ pub(crate) trait Ledger: Send {
         args: &[Arg<'_>],
     ) -> impl Future<Output = Result<(), Fault>> + Send;
 
+    /// Runs [`crate::sql::counters::ADD`], whose parameter this is, and tells what counters stand at.
+    fn tally(
+        &mut self,
+        increments: &str,
+    ) -> impl Future<Output = Result<Vec<(String, i64)>, Fault>> + Send;
+
     /// Commits.
     fn commit(&mut self) -> impl Future<Output = Result<(), Fault>> + Send;
 
@@ -89,6 +95,24 @@ pub(crate) async fn upkeep<L: Ledger>(ledger: &mut L, statements: &Upkeep) -> Re
         }
     }
     ledger.commit().await
+}
+
+/// Adds to counters in a transaction of its own, and tells what they then stand at.
+pub(crate) async fn count<L: Ledger>(
+    ledger: &mut L,
+    increments: &str,
+) -> Result<Vec<(String, i64)>, Fault> {
+    ledger.begin(false).await?;
+    match ledger.tally(increments).await {
+        Ok(totals) => {
+            ledger.commit().await?;
+            Ok(totals)
+        }
+        Err(fault) => {
+            ledger.rollback().await;
+            Err(fault)
+        }
+    }
 }
 
 enum Done {

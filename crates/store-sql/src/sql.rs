@@ -7,7 +7,9 @@
 //! - [`read`]: what the pools of both databases run.
 //! - [`write`]: what a write transaction runs.
 //! - [`state`]: the log's bookkeeping.
+//! - [`counters`]: what is counted outside of the log.
 
+pub(crate) mod counters;
 pub(crate) mod read;
 pub(crate) mod state;
 pub(crate) mod write;

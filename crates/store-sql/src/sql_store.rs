@@ -1,12 +1,14 @@
 //! The store's promises, over pools that read and lanes that write.
 
+use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
 
 use async_trait::async_trait;
 use model::{Change, Cursor, Entity, Kind, Transaction};
+use serde_json::json;
 use store::{
-    Committed, Error, Head, Key, ListQuery, Log, Operation, Page, Store, TagFilter, TaggedEntity,
-    WriteSet,
+    Committed, Error, Head, Increment, Key, ListQuery, Log, Operation, Page, Store, TagFilter,
+    TaggedEntity, WriteSet,
 };
 use tokio::task::JoinHandle;
 use uuid::Uuid;
@@ -15,7 +17,7 @@ use crate::facts::indexed;
 use crate::growth::Growth;
 use crate::lane::Lanes;
 use crate::pools::{Arg, Pools, Record};
-use crate::sql::{read, state};
+use crate::sql::{counters, read, state};
 
 /// About so many changes are dropped from the log in one transaction, so that writes wait only
 /// shortly for it.
@@ -256,6 +258,29 @@ impl Store for SqlStore {
         let args = vec![Arg::Id(Uuid::new_v4()), Arg::Id(seen.epoch), Arg::Int(revision)];
         self.lanes.upkeep(vec![(state::RENEW_EPOCH, args)]).await?;
         Ok(self.head().await?.at)
+    }
+
+    async fn count(&self, increments: &[Increment]) -> Result<Vec<i64>, Error> {
+        let mut sums: BTreeMap<&str, (i64, u64)> = BTreeMap::new();
+        for increment in increments {
+            let (by, expires_at) = sums.entry(&increment.key).or_default();
+            *by = by.saturating_add(increment.by);
+            *expires_at = increment.expires_at.max(*expires_at);
+        }
+        if sums.is_empty() {
+            return Ok(Vec::new());
+        }
+        let rows = sums.iter().map(|(key, (by, expires_at))| json!([key, by, expires_at]));
+        let totals = self.lanes.count(serde_json::Value::from_iter(rows).to_string()).await?;
+        let totals: HashMap<String, i64> = totals.into_iter().collect();
+        let total = |increment: &Increment| totals.get(&increment.key).copied();
+        increments.iter().map(total).collect::<Option<_>>().ok_or_else(|| {
+            Error::Failed(format!("{}: not every counter was told", self.pools.place))
+        })
+    }
+
+    async fn forget_counters(&self) -> Result<(), Error> {
+        self.lanes.upkeep(vec![(counters::FORGET, Vec::new())]).await
     }
 }
 

@@ -9,6 +9,7 @@
 #![expect(clippy::unwrap_used, reason = "a check fails by panicking")]
 
 pub mod concurrent;
+pub mod counters;
 pub mod log;
 pub mod random;
 pub mod read;
@@ -60,6 +61,9 @@ macro_rules! contract {
             growth_wakes_those_who_wait
             revisions_are_found_by_time
             a_new_epoch_begins_once;
+            counters:
+            counters_add_up
+            counters_are_forgotten_when_they_expire;
             concurrent:
             a_unique_value_has_one_winner
             a_version_is_updated_once

@@ -7,6 +7,7 @@
 
 #![forbid(unsafe_code)]
 
+mod counters;
 mod error;
 mod query;
 mod write;
@@ -18,6 +19,7 @@ use async_trait::async_trait;
 use model::{Cursor, Entity, Transaction};
 use uuid::Uuid;
 
+pub use counters::Increment;
 pub use error::Error;
 pub use query::{ListQuery, Page, TagFilter, TaggedEntity};
 pub use write::{Committed, DeleteRule, Key, Operation, Reference, Row, WriteSet};
@@ -117,4 +119,11 @@ pub trait Store: Send + Sync + 'static {
     /// that lagged. Does nothing when the store reaches `seen` or has another epoch already, so
     /// any number of witnesses can report. Answers where the store stands.
     async fn renew_epoch(&self, seen: Cursor) -> Result<Cursor, Error>;
+
+    /// Adds to counters, all or none, and answers with what each then stands at, in the same
+    /// order. Counters are no entities: this takes no revision and is in no log.
+    async fn count(&self, increments: &[Increment]) -> Result<Vec<i64>, Error>;
+
+    /// Forgets the counters that have expired, by the database's clock.
+    async fn forget_counters(&self) -> Result<(), Error>;
 }

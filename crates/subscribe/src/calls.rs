@@ -159,6 +159,15 @@ pub(crate) async fn report_health(
     Ok(reply.held)
 }
 
+/// Adds to counters; gives what they then stand at.
+pub(crate) async fn count(
+    channel: Channel,
+    request: v1::CountRequest,
+    limit: Duration,
+) -> Result<Vec<i64>, Failure> {
+    Ok(within(limit, client(channel).count(request)).await?.into_inner().totals)
+}
+
 fn client(channel: Channel) -> ConfigSyncClient<Channel> {
     ConfigSyncClient::new(channel)
         .max_decoding_message_size(wire::MAX_MESSAGE)

@@ -14,6 +14,7 @@
 mod apply;
 mod calls;
 mod client;
+mod counters;
 mod disk;
 mod endpoint;
 mod health;
@@ -28,6 +29,7 @@ mod status;
 
 pub use apply::{Apply, Rejection};
 pub use client::{Client, Crashed};
+pub use counters::{Counters, Increment, NotCounted};
 pub use endpoint::{Dial, Endpoint, Io, NotAnAddress};
 pub use identity::node_id;
 pub use settings::{Node, Settings};

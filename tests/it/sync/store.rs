@@ -247,6 +247,14 @@ impl Store for FaultyStore {
         Ok(before.map_or(state.compacted, |transaction| transaction.revision))
     }
 
+    async fn count(&self, _: &[store::Increment]) -> Result<Vec<i64>, Error> {
+        Err(not_here())
+    }
+
+    async fn forget_counters(&self) -> Result<(), Error> {
+        Ok(())
+    }
+
     async fn renew_epoch(&self, seen: Cursor) -> Result<Cursor, Error> {
         let mut state = self.reach()?;
         if seen.epoch == state.epoch && seen.revision > state.revision() {

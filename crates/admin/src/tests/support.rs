@@ -259,4 +259,12 @@ impl Store for Down {
     async fn renew_epoch(&self, _: Cursor) -> Result<Cursor, Error> {
         Down::refuse()
     }
+
+    async fn count(&self, _: &[store::Increment]) -> Result<Vec<i64>, Error> {
+        Down::refuse()
+    }
+
+    async fn forget_counters(&self) -> Result<(), Error> {
+        Down::refuse()
+    }
 }

@@ -169,12 +169,12 @@ impl RateLimiting {
             LimitBy::Header => {
                 let name = self.config.header_name.as_deref().unwrap_or_default();
                 let mut values = exchange.request.fields.named(name.as_bytes());
-                values.next().map(|value| Who::Text(String::from_utf8_lossy(value).into()))
+                values.next().map(Who::text)
             }
             LimitBy::Path => {
                 let path = self.config.path.as_deref();
                 let path = path.filter(|path| path.as_bytes() == exchange.request.path());
-                path.map(|path| Who::Text(path.into()))
+                path.map(|path| Who::text(path.as_bytes()))
             }
             LimitBy::Ip => None,
         };

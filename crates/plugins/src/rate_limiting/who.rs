@@ -16,6 +16,20 @@ pub(super) enum Who {
     Text(Box<str>),
 }
 
+impl Who {
+    /// A text that clients choose. A long one stands for its digest, so that a name of a counter
+    /// stays short.
+    pub(super) fn text(text: &[u8]) -> Who {
+        const LONGEST: usize = 128;
+        if text.len() <= LONGEST {
+            return Who::Text(String::from_utf8_lossy(text).into());
+        }
+        let digest = ring::digest::digest(&ring::digest::SHA256, text);
+        let digits = digest.as_ref().iter().map(|byte| format!("{byte:02x}"));
+        Who::Text(digits.collect::<String>().into())
+    }
+}
+
 impl fmt::Display for Who {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -78,6 +78,10 @@ impl Ledger for Told {
         Ok(())
     }
 
+    async fn tally(&mut self, _increments: &str) -> Result<Vec<(String, i64)>, Fault> {
+        Ok(Vec::new())
+    }
+
     async fn commit(&mut self) -> Result<(), Fault> {
         let mut book = self.book.lock().unwrap();
         let writing = std::mem::take(&mut self.writing);

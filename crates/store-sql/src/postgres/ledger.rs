@@ -12,7 +12,7 @@ use crate::fault::{self, Fault};
 use crate::ledger::Ledger;
 use crate::plan::{KeyRow, Plan, Portion, ReferenceRow, TagRow};
 use crate::pools::{Arg, postgres_query};
-use crate::sql::{Statement, write};
+use crate::sql::{Statement, counters, write};
 
 /// Rows of a table that are sent at once: a statement stays within a few MB and a second.
 const PORTION: usize = 2000;
@@ -172,6 +172,14 @@ impl Ledger for PostgresLedger {
         let query = postgres_query(statement, args);
         self.step(async move |connection| query.execute(connection).await).await?;
         Ok(())
+    }
+
+    async fn tally(&mut self, increments: &str) -> Result<Vec<(String, i64)>, Fault> {
+        let query = postgres_query(&counters::ADD, &[Arg::Text(increments)]);
+        let rows = self.step(async move |connection| query.fetch_all(connection).await).await?;
+        let total = |row: &PgRow| Ok((row.try_get(0)?, row.try_get(1)?));
+        let totals: Result<Vec<_>, sqlx::Error> = rows.iter().map(total).collect();
+        totals.map_err(|error| fault::postgres(&self.place, &error))
     }
 
     async fn commit(&mut self) -> Result<(), Fault> {

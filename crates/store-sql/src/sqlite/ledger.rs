@@ -10,7 +10,7 @@ use crate::fault::{self, Fault};
 use crate::ledger::Ledger;
 use crate::plan::{KeyRow, Mode, Plan, Portion, ReferenceRow, TagRow};
 use crate::pools::{Arg, sqlite_query};
-use crate::sql::{Statement, write};
+use crate::sql::{Statement, counters, write};
 
 /// Rows of a table that are passed in at once: a document stays within a few MB.
 const PORTION: usize = 1000;
@@ -150,6 +150,15 @@ impl Ledger for SqliteLedger {
         let done = sqlite_query(statement, args).execute(&mut self.connection).await;
         done.map_err(|error| fault::sqlite(&self.place, &error))?;
         Ok(())
+    }
+
+    async fn tally(&mut self, increments: &str) -> Result<Vec<(String, i64)>, Fault> {
+        let query = sqlite_query(&counters::ADD, &[Arg::Text(increments)]);
+        let rows = query.fetch_all(&mut self.connection).await;
+        let total = |row: &SqliteRow| Ok((row.try_get(0)?, row.try_get(1)?));
+        let totals: Result<Vec<_>, sqlx::Error> =
+            rows.and_then(|rows| rows.iter().map(total).collect());
+        totals.map_err(|error| fault::sqlite(&self.place, &error))
     }
 
     async fn commit(&mut self) -> Result<(), Fault> {

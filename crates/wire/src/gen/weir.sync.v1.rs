@@ -461,6 +461,36 @@ pub struct HealthReply {
     #[prost(uint64, tag = "1")]
     pub held: u64,
 }
+/// Adds to counters, to all of them or to none.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct CountRequest {
+    /// Who counts.
+    #[prost(message, optional, tag = "1")]
+    pub node: ::core::option::Option<Node>,
+    /// What is added.
+    #[prost(message, repeated, tag = "2")]
+    pub increments: ::prost::alloc::vec::Vec<Increment>,
+}
+/// A change of one counter.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Increment {
+    /// The counter's name; one that is not there stands at 0.
+    #[prost(string, tag = "1")]
+    pub key: ::prost::alloc::string::String,
+    /// What is added; 0 reads, less than 0 takes away.
+    #[prost(sint64, tag = "2")]
+    pub by: i64,
+    /// When the counter may be forgotten: seconds since 1970.
+    #[prost(uint64, tag = "3")]
+    pub expires_at: u64,
+}
+/// What counters stand at.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct CountReply {
+    /// One for each increment, in their order.
+    #[prost(sint64, repeated, tag = "1")]
+    pub totals: ::prost::alloc::vec::Vec<i64>,
+}
 /// Generated client implementations.
 pub mod config_sync_client {
     #![allow(
@@ -670,6 +700,29 @@ pub mod config_sync_client {
             let mut req = request.into_request();
             req.extensions_mut()
                 .insert(GrpcMethod::new("weir.sync.v1.ConfigSync", "ReportHealth"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Adds to counters that all data planes share. They are no part of the configuration: they have
+        /// no revision, and no cursor is involved.
+        pub async fn count(
+            &mut self,
+            request: impl tonic::IntoRequest<super::CountRequest>,
+        ) -> std::result::Result<tonic::Response<super::CountReply>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/weir.sync.v1.ConfigSync/Count",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("weir.sync.v1.ConfigSync", "Count"));
             self.inner.unary(req, path, codec).await
         }
     }
