@@ -5,6 +5,7 @@ mod config;
 use model::Scope;
 use plugin::{Access, Answer, BuildError, Exchange, Instance, Phases, Plugin};
 use schema::{Record, Subschema};
+use smallvec::SmallVec;
 
 use crate::declared::Declared;
 use crate::{fields, settings};
@@ -42,21 +43,21 @@ impl Plugin for Acl {
     fn access<'a>(&'a self, exchange: &'a mut Exchange<'_>) -> Access<'a> {
         let identity = &*exchange.identity;
         let vouched = identity.authenticated_groups.as_deref();
-        let refused = match (&identity.consumer, identity.credential) {
-            (None, None) => Answer::error(401, "Unauthorized"),
-            (_, Some(_)) => Answer::error(403, "You cannot consume this service"),
-            (Some(_), None) => Answer::error(401, "Unauthorized"),
+        let has_credential = identity.credential.is_some();
+        let refused = || match has_credential {
+            true => Answer::error(403, "You cannot consume this service"),
+            false => Answer::error(401, "Unauthorized"),
         };
         let own = identity.consumer.as_ref().map(|consumer| exchange.directory.groups(consumer.id));
         let use_vouched = vouched.is_some()
             && (own.is_none()
                 || self.config.always_use_authenticated_groups
                 || identity.credential.is_none());
-        let (header, groups): (&str, Vec<&str>) = if use_vouched {
+        let (header, groups): (&str, SmallVec<[&str; 8]>) = if use_vouched {
             let groups = vouched.unwrap_or_default().iter().map(String::as_str).collect();
             ("X-Authenticated-Groups", groups)
         } else {
-            let Some(own) = own else { return refused.into() };
+            let Some(own) = own else { return refused().into() };
             ("X-Consumer-Groups", own.iter().map(|group| &**group).collect())
         };
         let among = |names: &[String]| names.iter().any(|name| groups.contains(&name.as_str()));
@@ -67,7 +68,7 @@ impl Plugin for Acl {
         };
         if blocked {
             return if groups.is_empty() {
-                refused.into()
+                refused().into()
             } else {
                 Answer::error(403, "You cannot consume this service").into()
             };
