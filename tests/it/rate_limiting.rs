@@ -215,9 +215,17 @@ fn redis_is_reached_by_tls_as_a_user_and_in_a_database() {
         "--tls-auth-clients",
         "no",
         "--user",
-        "default off",
+        "default",
+        "off",
         "--user",
-        "weir on >secret ~ratelimit:* +eval +incrby +expire +select",
+        "weir",
+        "on",
+        ">secret",
+        "~ratelimit:*",
+        "+eval",
+        "+incrby",
+        "+expire",
+        "+select",
     ])
     .unwrap();
     let gateway = Gateway::start(&[]).unwrap();
