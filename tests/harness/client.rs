@@ -53,6 +53,11 @@ impl Client {
         Client { admin: admin.to_string(), ..self.clone() }
     }
 
+    /// Where the proxy listens.
+    pub fn proxy_address(&self) -> &str {
+        &self.proxy
+    }
+
     /// Calls the Admin API with a request in the form of the recorded scenarios (`method`,
     /// `path`, `headers`, and one of `json`, `form`, `body`).
     ///

@@ -3,6 +3,7 @@
 
 mod cluster;
 mod conformance;
+mod drill;
 mod examples;
 mod fleet;
 mod metrics;

@@ -10,7 +10,7 @@ use end_to_end::{Backend, Client, Program, address};
 use serde_json::json;
 
 /// Arguments that keep `weir start` to itself.
-fn alone(data_dir: &Path) -> Vec<String> {
+pub(crate) fn alone(data_dir: &Path) -> Vec<String> {
     let data_dir = data_dir.display().to_string();
     let local = "127.0.0.1:0";
     [
@@ -29,7 +29,7 @@ fn alone(data_dir: &Path) -> Vec<String> {
 }
 
 /// `weir start`, and a client of it.
-fn start(arguments: &[String]) -> (Program, Client) {
+pub(crate) fn start(arguments: &[String]) -> (Program, Client) {
     let mut program = Program::start("weir", arguments).unwrap();
     let entry = program.wait_for("the gateway runs").unwrap();
     let client = Client::new(address(&entry, "admin").unwrap(), address(&entry, "proxy").unwrap());
