@@ -266,3 +266,28 @@ fn wait_until(happened: impl Fn() -> bool) {
         thread::sleep(Duration::from_millis(5));
     }
 }
+
+#[test]
+fn log_records_that_wait_for_others_are_sent_before_the_end() {
+    let dir = tempfile::tempdir().unwrap();
+    let backend = Backend::start("echo1", None).unwrap();
+    let pem = Path::new(env!("CARGO_MANIFEST_DIR")).join("conformance/pem");
+    let receiver = Backend::start("logs", Some(&pem)).unwrap();
+    let (program, client) = start(&alone(dir.path()));
+    configure(&client, &backend);
+    let config = json!({
+        "http_endpoint": format!("https://127.0.0.1:{}/logs", receiver.port()),
+        "queue": {"max_batch_size": 1000, "max_coalescing_delay": 3600},
+    });
+    let plugin = json!({ "name": "http-log", "config": config });
+    client.write(&json!({ "method": "POST", "path": "/plugins", "json": plugin })).unwrap();
+    for _ in 0..3 {
+        let answer = client.proxy(&json!({ "path": "/one" })).unwrap();
+        assert_eq!(answer.status, 200);
+    }
+    assert_eq!(receiver.hits(), 0, "the batch is not full");
+    program.signal("TERM").unwrap();
+    let (status, said) = program.wait().unwrap();
+    assert!(status.success(), "{said}");
+    assert_eq!(receiver.hits(), 1, "{said}");
+}

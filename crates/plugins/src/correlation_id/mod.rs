@@ -32,11 +32,12 @@ impl Declared for CorrelationId {
         Config::record()
     }
 
-    fn build(instance: &Instance<'_>, _: Option<&Self>) -> Result<Self, BuildError> {
+    fn build(instance: &Instance<'_>, previous: Option<&Self>) -> Result<Self, BuildError> {
+        let counted = previous.map_or(0, |previous| previous.counter.load(Ordering::Relaxed));
         Ok(CorrelationId {
             config: settings::read(instance)?,
             series: instance.id,
-            counter: AtomicU64::new(0),
+            counter: AtomicU64::new(counted),
         })
     }
 }

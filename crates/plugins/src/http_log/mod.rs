@@ -131,3 +131,6 @@ fn sending(config: &Config, limits: &Limits) -> Result<Settings, BuildError> {
         keepalive: milliseconds(config.keepalive, 60_000.0),
     })
 }
+
+#[cfg(test)]
+mod tests;
