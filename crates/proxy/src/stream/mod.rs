@@ -26,8 +26,13 @@ use snapshot::{RouteEntry, ServiceEntry, Snapshot};
 use tokio_rustls::TlsAcceptor;
 
 use crate::{
-    again::Again, failure::Failure, listener::Acceptor, log_line::Named, request::Origin,
-    thread::Thread, welcome,
+    again::Again,
+    failure::{Failure, Fault},
+    listener::Acceptor,
+    log_line::Named,
+    request::Origin,
+    thread::Thread,
+    welcome,
 };
 
 pub(crate) use datagrams::serve as serve_datagrams;
@@ -99,7 +104,15 @@ impl Record {
         thread.counters.stream_session(status, self.received, self.sent);
         if let Some(failure) = failure {
             thread.counters.failed(failure);
-            tracing::warn!(client = %self.client, protocol = self.scheme.as_str(), %failure, "stream session failed");
+            let protocol = self.scheme.as_str();
+            match failure.fault() {
+                Fault::Client => {
+                    tracing::debug!(client = %self.client, protocol, %failure, "stream session refused");
+                }
+                Fault::Upstream | Fault::Gateway => {
+                    tracing::warn!(client = %self.client, protocol, %failure, "stream session failed");
+                }
+            }
         }
         thread.log_stream(status, |format, out| {
             let line = Line {

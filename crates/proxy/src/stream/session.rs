@@ -128,6 +128,7 @@ impl Connecting<'_> {
             record.tries += 1;
             let secured = self.secured(&lease)?;
             self.thread.counters.upstream_connect();
+            let begun = Instant::now();
             let result = upstream::connect(lease.address(), secured.as_deref(), limit).await;
             let outcome = match &result {
                 Ok(_) => Outcome::Connected,
@@ -135,7 +136,10 @@ impl Connecting<'_> {
                 Err(ConnectError::Tcp { .. }) => Outcome::ConnectFailed,
                 Err(ConnectError::Tls { .. }) => Outcome::TlsFailed,
             };
-            peers::report(self.service, &lease, outcome, Instant::now());
+            let now = Instant::now();
+            // Of what a session takes, only connecting is the target's doing.
+            lease.observe(now.saturating_duration_since(begun), result.is_err(), now);
+            peers::report(self.service, &lease, outcome, now);
             match result {
                 Ok(stream) => return Ok((stream, lease)),
                 Err(error) => {
