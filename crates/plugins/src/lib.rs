@@ -2,8 +2,8 @@
 //!
 //! A folder holds a plugin's configuration with its documentation, its behaviour and its tests.
 //! This crate owns what the plugins do; it must not know how a request reaches them, which
-//! instances apply to it, where state is kept beyond one data plane, or any socket: all of that
-//! comes in through the `plugin` crate.
+//! instances apply to it, where state is kept beyond one data plane, or how to reach anybody: all of
+//! that comes in through the `plugin` crate.
 #![forbid(unsafe_code)]
 
 mod acl;

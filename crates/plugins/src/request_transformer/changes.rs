@@ -87,8 +87,7 @@ impl Operations {
             pairs
                 .iter()
                 .map(|(name, template)| {
-                    let is_none = *template == Template::new("");
-                    let value = (!is_none).then(|| text(template)).transpose()?;
+                    let value = (!template.is_empty()).then(|| text(template)).transpose()?;
                     Ok((name.clone(), value))
                 })
                 .collect::<Result<Vec<_>, String>>()

@@ -60,6 +60,11 @@ impl Template {
         })
     }
 
+    /// Whether nothing is configured.
+    pub(super) fn is_empty(&self) -> bool {
+        matches!(self.parts.as_slice(), [Part::Text(text)] if text.is_empty())
+    }
+
     /// Whether what it gives depends on the request.
     pub(super) fn is_dynamic(&self) -> bool {
         self.parts.iter().any(|part| matches!(part, Part::Expression(_)))
