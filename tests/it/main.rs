@@ -7,6 +7,7 @@ mod drill;
 mod examples;
 mod fleet;
 mod metrics;
+mod mtls;
 mod processes;
 mod rate_limiting;
 mod sync;

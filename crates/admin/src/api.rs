@@ -25,8 +25,10 @@ use crate::info;
 use crate::list;
 use crate::openapi;
 use crate::path::{self, Segment};
+use crate::preview;
 use crate::query::Query;
 use crate::revisions;
+use crate::revocations;
 use crate::schemas;
 use crate::state::State;
 
@@ -187,6 +189,7 @@ impl Api {
             Endpoint::SetHealth { family, healthy } => {
                 targets::set_health(call, &family, healthy).await
             }
+            Endpoint::Preview(family) => preview::preview(call, &family).await,
             Endpoint::UpstreamHealth(family) => upstreams::health(call, &family).await,
             Endpoint::Apis => apis::collection(call).await,
             Endpoint::Api => apis::item(call).await,
@@ -230,6 +233,9 @@ impl Api {
                 Err(Refusal::bad_request("this endpoint is only available when wasm is enabled"))
             }
             Endpoint::DataPlanes => info::data_planes(state),
+            Endpoint::DataPlane => revocations::one(call).await,
+            Endpoint::Revocations => revocations::all(call).await,
+            Endpoint::Revocation => revocations::by_fingerprint(call).await,
             Endpoint::RevisionWait => revisions::wait(call).await,
             Endpoint::ClusteringStatus => info::clustering_status(state),
             Endpoint::LogLevel => Ok(info::log_level(state)),

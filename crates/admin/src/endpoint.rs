@@ -34,6 +34,8 @@ pub(crate) enum Endpoint {
     },
     /// `/upstreams/{upstreams}/health`
     UpstreamHealth(Family),
+    /// `/upstreams/{upstreams}/preview`: what other targets would do.
+    Preview(Family),
     /// `/apis` of Kong 0.10.
     Apis,
     /// `/apis/{apis}`
@@ -76,6 +78,12 @@ pub(crate) enum Endpoint {
     Declarative,
     /// `/clustering/data-planes`
     DataPlanes,
+    /// `/clustering/data-planes/{id}`
+    DataPlane,
+    /// `/clustering/revocations`: certificates that are not taken any more.
+    Revocations,
+    /// `/clustering/revocations/{fingerprint}`
+    Revocation,
     /// `/clustering/revisions/{revision}/wait`: until enough data planes serve it.
     RevisionWait,
     /// `/clustering/status`
@@ -110,12 +118,13 @@ impl Endpoint {
             Endpoint::Apis => &[Method::GET, Method::POST, Method::PUT],
             Endpoint::Declarative => &[Method::GET, Method::POST],
             Endpoint::Cache => &[Method::DELETE],
-            Endpoint::CacheKey => &[Method::DELETE, Method::GET],
+            Endpoint::Revocation => &[Method::DELETE, Method::GET, Method::PUT],
+            Endpoint::CacheKey | Endpoint::DataPlane => &[Method::DELETE, Method::GET],
             Endpoint::Config | Endpoint::FilterChains => {
                 &[Method::DELETE, Method::GET, Method::PATCH, Method::POST, Method::PUT]
             }
             Endpoint::SetHealth { .. } | Endpoint::SetLogLevel => &[Method::PUT],
-            Endpoint::Validate => &[Method::POST],
+            Endpoint::Preview(_) | Endpoint::Validate => &[Method::POST],
             _ => &[Method::GET],
         }
     }
@@ -238,7 +247,10 @@ const FIXED: &[(&str, Endpoint)] = &[
     ("/cache", Endpoint::Cache),
     ("/cache/{key}", Endpoint::CacheKey),
     ("/clustering/data-planes", Endpoint::DataPlanes),
+    ("/clustering/data-planes/{id}", Endpoint::DataPlane),
     ("/clustering/revisions/{revision}/wait", Endpoint::RevisionWait),
+    ("/clustering/revocations", Endpoint::Revocations),
+    ("/clustering/revocations/{fingerprint}", Endpoint::Revocation),
     ("/clustering/status", Endpoint::ClusteringStatus),
     ("/config", Endpoint::Config),
     ("/declarative", Endpoint::Declarative),
@@ -307,6 +319,7 @@ fn entity_routes(entity: &'static EntityType, all: &mut Vec<Route>) {
             add(longer(&children, &[Part::Fixed("active")]), Endpoint::ActiveTargets(family));
             let upstream = [Part::Fixed(parent.path), Part::Parameter(parent.name)];
             add(longer(&upstream, &[Part::Fixed("health")]), Endpoint::UpstreamHealth(family));
+            add(longer(&upstream, &[Part::Fixed("preview")]), Endpoint::Preview(family));
             for (name, healthy) in [("healthy", true), ("unhealthy", false)] {
                 let (name, address) = (Part::Fixed(name), Part::Parameter("address"));
                 let endpoint = Endpoint::SetHealth { family, healthy };

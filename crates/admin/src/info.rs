@@ -201,7 +201,8 @@ pub(crate) fn clustering_status(state: &State) -> Result<Answer, Refusal> {
     Ok(answer.with(HeaderName::from_static("deprecation"), "true"))
 }
 
-fn control_plane_only(state: &State) -> Result<(), Refusal> {
+/// Kong has these endpoints on a control plane only.
+pub(crate) fn control_plane_only(state: &State) -> Result<(), Refusal> {
     match state.about.role {
         Role::ControlPlane => Ok(()),
         Role::Traditional => Err(Refusal::bad_request(
@@ -211,7 +212,8 @@ fn control_plane_only(state: &State) -> Result<(), Refusal> {
     }
 }
 
-fn data_plane(node: &DataPlane) -> Value {
+/// As Kong's `clustering_data_planes` shows it.
+pub(crate) fn data_plane(node: &DataPlane) -> Value {
     json!({
         "id": node.id,
         "hostname": node.hostname,
@@ -222,7 +224,11 @@ fn data_plane(node: &DataPlane) -> Value {
         "last_seen": node.last_seen,
         "updated_at": node.last_seen,
         "labels": null,
-        "cert_details": null,
+        "cert_details": node.certificate.as_ref().map(|shown| json!({
+            "expiry_timestamp": shown.expires,
+            // Weir's own: what `/clustering/revocations` takes.
+            "fingerprint": shown.fingerprint,
+        })),
         "rpc_capabilities": null,
         // Weir's own: the revision that it serves.
         "revision": node.serving,

@@ -32,9 +32,11 @@ mod info;
 mod list;
 mod openapi;
 mod path;
+mod preview;
 mod query;
 mod reference;
 mod revisions;
+mod revocations;
 mod scan;
 mod schemas;
 mod server;
@@ -50,7 +52,7 @@ pub use declarative::Current;
 pub use openapi::reference;
 pub use server::{Counters, Handshake, Limits, Plain, Tls, Version, serve};
 pub use state::{
-    About, AddressHealth, Barrier, Connections, DataPlane, Fleet, FleetHealth, Laggard, Node,
-    NodeHealth, Object, Random, Role, Served, State, SystemRandom, TargetHealth, UpstreamHealth,
-    Wait, Wanted,
+    About, AddressHealth, Barrier, Certificate, Connections, DataPlane, Fleet, FleetHealth,
+    Laggard, Node, NodeHealth, Object, Random, Role, Served, State, SystemRandom, TargetHealth,
+    UpstreamHealth, Wait, Wanted,
 };

@@ -293,6 +293,7 @@ fn describe(status: u16) -> &'static str {
 fn summary(endpoint: &Endpoint) -> &'static str {
     match endpoint {
         Endpoint::ActiveTargets(_) => "Targets that get requests, as Kong 0.10 lists them",
+        Endpoint::Preview(_) => "What other targets, or the loss of some, would do to the traffic",
         Endpoint::UpstreamHealth(_) => "The health of an upstream's targets",
         Endpoint::Root => "What this node is, and how it is set up",
         Endpoint::Metrics => "What the node counts, in Prometheus's text format",
@@ -310,6 +311,9 @@ fn summary(endpoint: &Endpoint) -> &'static str {
         Endpoint::Tag => "What has a tag",
         Endpoint::Config => "The declarative configuration of a node without a database",
         Endpoint::DataPlanes => "The data planes of this control plane",
+        Endpoint::DataPlane => "A data plane of this control plane",
+        Endpoint::Revocations => "Certificates of data planes that are not taken any more",
+        Endpoint::Revocation => "A certificate that is not taken any more",
         Endpoint::RevisionWait => "Wait until a revision is served",
         Endpoint::ClusteringStatus => "The data planes, as Kong showed them before",
         Endpoint::LogLevel => "From which level on messages are logged",

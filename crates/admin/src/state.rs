@@ -140,6 +140,9 @@ pub trait Fleet: Send + Sync + 'static {
 
     /// The data planes that are or were connected lately.
     fn data_planes(&self) -> Vec<DataPlane>;
+
+    /// Takes a data plane off that list, until it comes back.
+    fn forget(&self, id: Uuid);
 }
 
 /// The health of an upstream as the data planes see it.
@@ -225,6 +228,21 @@ pub struct DataPlane {
     pub last_seen: i64,
     /// The revision that it serves; `None` before the first.
     pub serving: Option<u64>,
+    /// Whether it has a stream here, or was heard of a moment ago.
+    pub connected: bool,
+    /// What it showed; `None` without TLS.
+    pub certificate: Option<Certificate>,
+}
+
+/// A data plane's certificate.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Certificate {
+    /// SHA-256 of it, 64 hexadecimal digits in lower case.
+    pub fingerprint: String,
+    /// When it runs out, in seconds since 1970.
+    pub expires: i64,
+    /// Whether no other data plane shows the same.
+    pub individual: bool,
 }
 
 /// What this process knows of itself while it runs.

@@ -66,6 +66,7 @@ mod tests {
                 plugins: BTreeMap::new(),
             },
             address: "10.0.0.7".parse().ok(),
+            certificate: None,
             connected: true,
             state: State::Streaming,
             received: None,

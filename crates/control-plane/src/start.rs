@@ -8,12 +8,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use admin::{About, Api, Counters, Role, State, SystemRandom, Wait, Wanted};
-use process::{BindError, DirectoryError, Process};
+use process::{BindError, DirectoryError, Process, cluster};
 use publish::Publisher;
 use rand::RngCore;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
-use settings::{Database, Settings};
+use settings::{Database, HostPort, Settings};
 use store::Store;
 use telemetry::build_info;
 use uuid::Uuid;
@@ -64,6 +64,12 @@ pub enum StartError {
     /// The Admin API cannot listen.
     #[error(transparent)]
     Admin(#[from] ListenError),
+    /// The certificates of the cluster cannot be used.
+    #[error(transparent)]
+    Tls(#[from] process::tls::TlsError),
+    /// The configuration would go unencrypted over a network.
+    #[error(transparent)]
+    Unprotected(#[from] cluster::Unprotected),
     /// The data directory cannot be used.
     #[error(transparent)]
     Directory(#[from] DirectoryError),
@@ -99,6 +105,7 @@ pub async fn start(
         "cluster_listen",
         &process::plain("cluster_listen", &settings.cluster_listen),
     )?;
+    let tls = tls(settings, &cluster)?;
     let status = match together {
         Some(_) => Vec::new(),
         None => process::bind_all(
@@ -115,7 +122,7 @@ pub async fn start(
         None => (None, None),
     };
     let publisher = publisher(settings, process, store.clone());
-    let cluster = serve_data_planes(process, &publisher, cluster, pipe)?;
+    let cluster = serve_data_planes(process, &publisher, cluster, tls, pipe)?;
     // Traffic that a data plane in the same process serves goes on without the database.
     let readiness = (role == Role::ControlPlane).then(|| process.readiness.clone());
     database::watch(process, store.clone(), settings.db_update_frequency, readiness);
@@ -196,28 +203,38 @@ fn wait_for_first_read(process: &Process, publisher: &Publisher) {
     });
 }
 
+/// How data planes are spoken with. Where other machines can connect, nothing but TLS will do.
+fn tls(settings: &Settings, listeners: &[TcpListener]) -> Result<Option<publish::Tls>, StartError> {
+    if let Some(cluster::Server { config, individual }) = cluster::server(settings)? {
+        return Ok(Some(publish::Tls { config, individual }));
+    }
+    for listener in listeners {
+        let address = listener.local_addr()?;
+        let at = HostPort { host: address.ip().to_string(), port: address.port() };
+        cluster::may_be_plain(settings, "cluster_listen", &at)?;
+    }
+    Ok(None)
+}
+
 fn serve_data_planes(
     process: &Process,
     publisher: &Publisher,
     listeners: Vec<TcpListener>,
+    tls: Option<publish::Tls>,
     pipe: Option<wire::Listener>,
 ) -> Result<Vec<SocketAddr>, StartError> {
     let mut addresses = Vec::new();
     for listener in listeners {
-        let address = listener.local_addr()?;
-        addresses.push(address);
-        if !address.ip().is_loopback() {
-            tracing::warn!(
-                %address,
-                "cluster_listen is open to other machines, and what is sent there is neither encrypted nor asked for \
-                 a certificate: let only data planes reach it"
-            );
-        }
+        addresses.push(listener.local_addr()?);
         let listener = tokio::net::TcpListener::from_std(listener)?;
         let (publisher, shutdown) = (publisher.clone(), process.tasks.shutdown().clone());
-        process
-            .tasks
-            .spawn("stream", async move { publisher.serve_tcp(listener, &shutdown).await });
+        let tls = tls.clone();
+        process.tasks.spawn("stream", async move {
+            match tls {
+                Some(tls) => publisher.serve_tls(listener, tls, &shutdown).await,
+                None => publisher.serve_tcp(listener, &shutdown).await,
+            }
+        });
     }
     if let Some(pipe) = pipe {
         let (publisher, shutdown) = (publisher.clone(), process.tasks.shutdown().clone());

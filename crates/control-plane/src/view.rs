@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use admin::{
-    AddressHealth, DataPlane, FleetHealth, Laggard, NodeHealth, Served, TargetHealth,
+    AddressHealth, Certificate, DataPlane, FleetHealth, Laggard, NodeHealth, Served, TargetHealth,
     UpstreamHealth, Wanted,
 };
 use async_trait::async_trait;
@@ -74,6 +74,10 @@ impl admin::Fleet for View {
         }
     }
 
+    fn forget(&self, id: Uuid) {
+        self.fleet.expel(id);
+    }
+
     fn data_planes(&self) -> Vec<DataPlane> {
         self.fleet.members().into_iter().map(data_plane).collect()
     }
@@ -94,6 +98,12 @@ fn data_plane(member: Member) -> DataPlane {
         .to_owned(),
         last_seen: member.last_seen_us.div_euclid(1_000_000),
         serving: member.serving.map(|cursor| cursor.revision),
+        connected: member.connected,
+        certificate: member.certificate.map(|shown| Certificate {
+            fingerprint: shown.fingerprint.clone(),
+            expires: shown.expires,
+            individual: shown.individual,
+        }),
     }
 }
 

@@ -5,11 +5,11 @@ use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 
 use lifecycle::Failure;
-use process::{BindError, DirectoryError, Process};
+use process::{BindError, DirectoryError, Process, cluster};
 use proxy::{Options, Proxy};
 use rand::rngs::StdRng;
 use rand::{RngCore, SeedableRng};
-use settings::{DnsOrder, Settings};
+use settings::{DnsOrder, HostPort, Settings};
 use snapshot::{Builder, Cell};
 use subscribe::{Client, Endpoint, NotAnAddress, Status};
 use telemetry::build_info;
@@ -59,6 +59,12 @@ pub enum StartError {
     /// A control plane's address is none.
     #[error("cluster_control_plane: {0}")]
     ControlPlane(#[from] NotAnAddress),
+    /// The certificates of the cluster cannot be used.
+    #[error(transparent)]
+    Tls(#[from] process::tls::TlsError),
+    /// The configuration would come unencrypted over a network.
+    #[error(transparent)]
+    Unprotected(#[from] cluster::Unprotected),
     /// The proxy did not start.
     #[error(transparent)]
     Start(#[from] proxy::StartError),
@@ -157,8 +163,17 @@ fn subscription(
     let endpoints = match control_plane {
         Some(dialer) => vec![Endpoint::in_process(dialer)],
         None => {
+            let tls = cluster::client(settings)?
+                .map(|cluster::Client { config, name }| subscribe::Tls { config, name });
+            let endpoint = |at: &HostPort| match &tls {
+                Some(tls) => Ok(Endpoint::tls(&at.to_string(), tls)?),
+                None => {
+                    cluster::may_be_plain(settings, "cluster_control_plane", at)?;
+                    Ok(Endpoint::tcp(&at.to_string())?)
+                }
+            };
             let addresses = settings.cluster_control_plane.iter();
-            addresses.map(|at| Endpoint::tcp(&at.to_string())).collect::<Result<_, _>>()?
+            addresses.map(endpoint).collect::<Result<_, StartError>>()?
         }
     };
     let plugins = plugin::Registry::definitions(plugins::bundled()).iter();

@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 mod bind;
+pub mod cluster;
 mod directory;
 mod exit;
 mod machine;

@@ -5,11 +5,14 @@ use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use model::RevokedCertificate;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use tonic::transport::server::Connected;
+use wire::Entities;
 
 /// What a connection runs over: TCP, TLS over it, or a pipe in this process.
 trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
@@ -20,6 +23,18 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}
 pub struct Connection {
     io: Box<dyn Io>,
     address: Option<SocketAddr>,
+    certificate: Option<Arc<Certificate>>,
+}
+
+/// The certificate that a data plane showed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Certificate {
+    /// SHA-256 of it, 64 hexadecimal digits in lower case.
+    pub fingerprint: String,
+    /// When it runs out, in seconds since 1970.
+    pub expires: i64,
+    /// Whether no other data plane shows the same.
+    pub individual: bool,
 }
 
 /// Who is at the other end, and the means to get rid of them.
@@ -27,6 +42,8 @@ pub struct Connection {
 pub(crate) struct Peer {
     /// Their address; `None` when they are in this process.
     pub(crate) address: Option<SocketAddr>,
+    /// What they showed; `None` without TLS.
+    pub(crate) certificate: Option<Arc<Certificate>>,
     /// Closes the connection: HTTP/2 has no other way to end a stream whose peer does not read.
     pub(crate) close: CancellationToken,
 }
@@ -44,7 +61,20 @@ impl Connection {
         io: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
         address: Option<SocketAddr>,
     ) -> Connection {
-        Connection { io: Box::new(io), address }
+        Connection { io: Box::new(io), address, certificate: None }
+    }
+
+    /// The same, whose other end showed this certificate.
+    pub fn certified(self, certificate: Certificate) -> Connection {
+        Connection { certificate: Some(Arc::new(certificate)), ..self }
+    }
+}
+
+impl Certificate {
+    /// Whether it is among those in the released set that do not belong to the cluster any more.
+    pub(crate) fn is_revoked(&self, released: &Entities) -> bool {
+        let id = RevokedCertificate::id_of(&self.fingerprint);
+        released.get(&RevokedCertificate::KIND, id).is_some()
     }
 }
 
@@ -55,10 +85,10 @@ impl fmt::Debug for Connection {
 }
 
 impl From<Connection> for Accepted {
-    fn from(Connection { io, address }: Connection) -> Accepted {
+    fn from(Connection { io, address, certificate }: Connection) -> Accepted {
         let close = CancellationToken::new();
         let closed = Box::pin(close.clone().cancelled_owned());
-        Accepted { io, peer: Peer { address, close }, closed }
+        Accepted { io, peer: Peer { address, certificate, close }, closed }
     }
 }
 

@@ -93,6 +93,11 @@ impl Feed {
         self.entities.clone()
     }
 
+    /// The set, to look into.
+    pub(crate) fn entities_ref(&self) -> &Entities {
+        &self.entities
+    }
+
     /// The lowest revision that needs no snapshot.
     pub(crate) fn floor(&self) -> u64 {
         self.recent.floor()

@@ -5,14 +5,15 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use crate::connection::Certificate;
 use crate::health::{FleetHealth, HealthReport, NodeHealth, Told};
 use lifecycle::Clock;
 use model::{Cursor, Digest};
 use tokio::sync::watch;
 use tokio::time::Instant;
 use uuid::Uuid;
-use wire::v1;
 use wire::v1::status_report::State as WireState;
+use wire::{Entities, v1};
 
 /// A data plane without an open stream counts as connected when it was heard of this recently: it
 /// polls, or its stream is on another control plane for a moment.
@@ -77,6 +78,8 @@ pub struct Member {
     pub node: Node,
     /// Where it came from last; `None` when it runs in this process.
     pub address: Option<IpAddr>,
+    /// What it showed; `None` without TLS.
+    pub certificate: Option<Arc<Certificate>>,
     /// Whether it has a stream or was heard of a moment ago.
     pub connected: bool,
     /// How it is connected, as it says.
@@ -128,6 +131,15 @@ pub struct Standing {
     pub serving: Option<Cursor>,
 }
 
+/// Where a call came from.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Origin {
+    /// The other end's address; `None` in this process.
+    pub(crate) address: Option<IpAddr>,
+    /// What it showed; `None` without TLS.
+    pub(crate) certificate: Option<Arc<Certificate>>,
+}
+
 #[derive(Debug)]
 struct Inner {
     clock: Arc<dyn Clock>,
@@ -148,6 +160,7 @@ struct Entry {
 pub(crate) struct Attached {
     fleet: Fleet,
     id: Uuid,
+    certificate: Option<Arc<Certificate>>,
 }
 
 impl Fleet {
@@ -248,12 +261,12 @@ impl Fleet {
     }
 
     /// A data plane called.
-    pub(crate) fn seen(&self, node: Node, address: Option<IpAddr>) {
-        self.update(node, address, |_| {});
+    pub(crate) fn seen(&self, node: Node, origin: &Origin) {
+        self.update(node, origin, |_| {});
     }
 
     /// A data plane opened a stream.
-    pub(crate) fn attach(&self, node: Node, address: Option<IpAddr>) -> Attached {
+    pub(crate) fn attach(&self, node: Node, origin: &Origin) -> Attached {
         let id = node.id;
         let other = self.lock().get(&id).and_then(|entry| {
             let former = &entry.member.node.hostname;
@@ -268,19 +281,14 @@ impl Fleet {
                  directory of its own"
             );
         }
-        self.update(node, address, |entry| entry.streams += 1);
-        Attached { fleet: self.clone(), id }
+        self.update(node, origin, |entry| entry.streams += 1);
+        Attached { fleet: self.clone(), id, certificate: origin.certificate.clone() }
     }
 
     /// A data plane told of the health of its targets. The number of the report that is held.
-    pub(crate) fn report_health(
-        &self,
-        node: Node,
-        report: HealthReport,
-        address: Option<IpAddr>,
-    ) -> u64 {
+    pub(crate) fn report_health(&self, node: Node, report: HealthReport, origin: &Origin) -> u64 {
         let mut held = 0;
-        self.update(node, address, |entry| {
+        self.update(node, origin, |entry| {
             entry.health.take(report);
             held = entry.health.held();
         });
@@ -288,11 +296,11 @@ impl Fleet {
     }
 
     /// A data plane reported. The number of the report of health that is held of it.
-    pub(crate) fn report(&self, report: Report, address: Option<IpAddr>) -> u64 {
+    pub(crate) fn report(&self, report: Report, origin: &Origin) -> u64 {
         let Report { node, received, serving, digest, state, rejections, rejections_total } =
             report;
         let mut held = 0;
-        self.update(node, address, |entry| {
+        self.update(node, origin, |entry| {
             held = entry.health.held();
             entry.member.received = received;
             entry.member.serving = serving;
@@ -302,6 +310,13 @@ impl Fleet {
             entry.member.rejections_total = rejections_total;
         });
         held
+    }
+
+    /// Forgets a data plane, until it calls again. Whether it was known.
+    pub fn expel(&self, id: Uuid) -> bool {
+        let known = self.lock().remove(&id).is_some();
+        self.inner.changed.send_replace(());
+        known
     }
 
     /// Forgets data planes that were not heard of for so long.
@@ -316,7 +331,7 @@ impl Fleet {
         }
     }
 
-    fn update(&self, node: Node, address: Option<IpAddr>, change: impl FnOnce(&mut Entry)) {
+    fn update(&self, node: Node, origin: &Origin, change: impl FnOnce(&mut Entry)) {
         let (id, last_seen_us, seen) = (node.id, self.inner.clock.wall_us(), Instant::now());
         let mut members = self.lock();
         if !members.contains_key(&id) && members.len() >= MEMBERS {
@@ -328,7 +343,8 @@ impl Fleet {
         let entry = members.entry(id).or_insert_with(|| Entry::new(node.clone(), seen));
         entry.seen = seen;
         entry.member.node = node;
-        entry.member.address = address;
+        entry.member.address = origin.address;
+        entry.member.certificate = origin.certificate.clone();
         entry.member.last_seen_us = last_seen_us;
         change(entry);
         drop(members);
@@ -341,6 +357,20 @@ impl Fleet {
 }
 
 impl Attached {
+    /// Whether its certificate does not belong to the cluster any more.
+    pub(crate) fn is_revoked(&self, released: &Entities) -> bool {
+        self.certificate.as_ref().is_some_and(|shown| shown.is_revoked(released))
+    }
+
+    /// Forgets the data plane.
+    pub(crate) fn expel(&self) {
+        tracing::warn!(
+            node = %self.id,
+            "a data plane is cut off: its certificate was revoked"
+        );
+        self.fleet.expel(self.id);
+    }
+
     /// How many streams the fleet has, this one included.
     pub(crate) fn streams(&self) -> usize {
         self.fleet.lock().values().map(|entry| entry.streams).sum()
@@ -372,6 +402,7 @@ impl Entry {
         let member = Member {
             node,
             address: None,
+            certificate: None,
             connected: true,
             state: State::Unknown,
             received: None,

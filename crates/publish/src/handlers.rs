@@ -5,7 +5,6 @@
 //! time and a seventh of the memory of encoding per stream, at 67 kB a frame).
 
 use std::convert::Infallible;
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -24,7 +23,7 @@ use wire::v1;
 use wire::v1::resync::Reason;
 
 use crate::connection::Peer;
-use crate::fleet::{Node, Report};
+use crate::fleet::{Node, Origin, Report};
 use crate::frames;
 use crate::health::HealthReport;
 use crate::publisher::Shared;
@@ -75,6 +74,11 @@ impl tower::Service<http::Request<Body>> for SyncService {
 impl SyncService {
     async fn answer(self, request: http::Request<Body>) -> Result<http::Response<Body>, Status> {
         let caller = Caller::of(&request);
+        if caller.origin.certificate.as_ref().is_some_and(|shown| self.shared.is_revoked(shown)) {
+            return Err(Status::permission_denied(
+                "the certificate of this data plane was revoked; give it another one",
+            ));
+        }
         match request.uri().path() {
             "/weir.sync.v1.ConfigSync/Watch" => self.watch(read(request).await?, caller).await,
             "/weir.sync.v1.ConfigSync/GetChanges" => {
@@ -120,7 +124,7 @@ impl SyncService {
         {
             self.suspect_rewind(ahead).await;
         }
-        let attached = self.shared.fleet.attach(node, caller.address);
+        let attached = self.shared.fleet.attach(node, &caller.origin);
         let session = Session::open(self.shared.clone(), self.shutdown, attached, from, head);
         let frames = stream::unfold(session, |mut session| async move {
             let frame = session.next().await?;
@@ -136,7 +140,7 @@ impl SyncService {
     ) -> Result<v1::ChangeBatch, Status> {
         let node = Node::try_from(request.node).map_err(malformed)?;
         let from = wire::cursor_from(request.from).map_err(malformed)?;
-        self.shared.fleet.seen(node, caller.address);
+        self.shared.fleet.seen(node, &caller.origin);
         self.shared.loaded(PATIENCE).await?;
         let (batch, ahead) = {
             let mut feed = self.shared.feed();
@@ -188,7 +192,7 @@ impl SyncService {
             at = %taken.snapshot.at,
             "a data plane takes a snapshot"
         );
-        self.shared.fleet.seen(node, caller.address);
+        self.shared.fleet.seen(node, &caller.origin);
         let frames = stream::unfold((taken, 0), |(taken, next)| async move {
             let frame = taken.snapshot.frames.get(next)?.clone();
             Some((frame, (taken, next + 1)))
@@ -202,7 +206,7 @@ impl SyncService {
         caller: Caller,
     ) -> Result<v1::CountReply, Status> {
         let node = Node::try_from(request.node).map_err(malformed)?;
-        self.shared.fleet.seen(node, caller.address);
+        self.shared.fleet.seen(node, &caller.origin);
         let increment = |increment: v1::Increment| store::Increment {
             key: increment.key,
             by: increment.by,
@@ -231,7 +235,7 @@ impl SyncService {
 
     fn report(&self, report: v1::StatusReport, caller: Caller) -> Result<v1::StatusReply, Status> {
         let report = Report::try_from(report).map_err(malformed)?;
-        let health_held = self.shared.fleet.report(report, caller.address);
+        let health_held = self.shared.fleet.report(report, &caller.origin);
         Ok(v1::StatusReply { next_ms: HEARTBEAT.as_millis() as u32, health_held })
     }
 
@@ -242,14 +246,14 @@ impl SyncService {
     ) -> Result<v1::HealthReply, Status> {
         let node = Node::try_from(report.node.take()).map_err(malformed)?;
         let report = HealthReport::try_from(report).map_err(malformed)?;
-        let held = self.shared.fleet.report_health(node, report, caller.address);
+        let held = self.shared.fleet.report_health(node, report, &caller.origin);
         Ok(v1::HealthReply { held })
     }
 }
 
 /// Where a request came from.
 struct Caller {
-    address: Option<IpAddr>,
+    origin: Origin,
     close: tokio_util::sync::CancellationToken,
 }
 
@@ -257,10 +261,13 @@ impl Caller {
     fn of(request: &http::Request<Body>) -> Caller {
         match request.extensions().get::<Peer>() {
             Some(peer) => Caller {
-                address: peer.address.map(|address| address.ip()),
+                origin: Origin {
+                    address: peer.address.map(|address| address.ip()),
+                    certificate: peer.certificate.clone(),
+                },
                 close: peer.close.clone(),
             },
-            None => Caller { address: None, close: Default::default() },
+            None => Caller { origin: Origin::default(), close: Default::default() },
         }
     }
 }

@@ -27,11 +27,13 @@ mod settings;
 mod snapshots;
 mod stalled;
 mod tail;
+mod tls;
 mod visibility;
 
-pub use connection::Connection;
+pub use connection::{Certificate, Connection};
 pub use feed::Released;
 pub use fleet::{Fleet, Member, Node, Rejection, Served, Standing, State, Wanted};
 pub use health::{FleetHealth, NodeHealth};
 pub use publisher::Publisher;
 pub use settings::{Retention, Settings};
+pub use tls::Tls;

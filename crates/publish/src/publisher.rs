@@ -11,12 +11,13 @@ use rand::{Rng, SeedableRng};
 use store::Store;
 use tokio::sync::watch;
 
-use crate::connection::Connection;
+use crate::connection::{Certificate, Connection};
 use crate::feed::{Feed, Released};
 use crate::fleet::Fleet;
 use crate::settings::Settings;
 use crate::snapshots::Snapshots;
 use crate::stalled::Stalled;
+use crate::tls::{self, Tls};
 use crate::{retention, serve, tail};
 
 /// Publishes what a store's log says. Clones are the same publisher.
@@ -104,6 +105,19 @@ impl Publisher {
         serve::run(&self.shared, serve::tcp(listener), shutdown).await
     }
 
+    /// As [`serve_with_incoming`](Publisher::serve_with_incoming), on a socket, by TLS.
+    ///
+    /// # Errors
+    /// When accepting fails for good.
+    pub async fn serve_tls(
+        &self,
+        listener: tokio::net::TcpListener,
+        tls: Tls,
+        shutdown: &Shutdown,
+    ) -> Result<(), tonic::transport::Error> {
+        serve::run(&self.shared, tls::tls(listener, tls), shutdown).await
+    }
+
     /// As [`serve_with_incoming`](Publisher::serve_with_incoming), inside this process.
     ///
     /// # Errors
@@ -144,6 +158,11 @@ impl Shared {
     /// Follows what is released.
     pub(crate) fn follow(&self) -> watch::Receiver<Option<Released>> {
         self.released.subscribe()
+    }
+
+    /// Whether this certificate does not belong to the cluster any more.
+    pub(crate) fn is_revoked(&self, certificate: &Certificate) -> bool {
+        self.feed().as_ref().is_some_and(|feed| certificate.is_revoked(feed.entities_ref()))
     }
 
     /// Waits until the store was read for the first time, for `patience` at most.

@@ -1,11 +1,12 @@
 //! Accepting data planes.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::{Stream, StreamExt, stream};
 use lifecycle::Shutdown;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tonic::transport::Server;
 
 use crate::connection::{Accepted, Connection};
@@ -49,22 +50,28 @@ where
 /// Connections that this socket accepts.
 pub(crate) fn tcp(listener: TcpListener) -> impl Stream<Item = std::io::Result<Connection>> {
     stream::unfold(listener, |listener| async move {
-        loop {
-            match listener.accept().await {
-                Ok((socket, address)) => {
-                    // Only latency is lost without it.
-                    socket.set_nodelay(true).ok();
-                    return Some((Ok(Connection::new(socket, Some(address))), listener));
-                }
-                Err(error) => {
-                    // The connection that failed is gone; the listener is as good as before. Out
-                    // of file descriptors, trying again at once would only spin.
-                    tracing::warn!(%error, "could not accept a data plane's connection");
-                    tokio::time::sleep(ACCEPT_PAUSE).await;
-                }
+        let (socket, address) = accept(&listener).await;
+        Some((Ok(Connection::new(socket, Some(address))), listener))
+    })
+}
+
+/// The next connection, whatever happens to others.
+pub(crate) async fn accept(listener: &TcpListener) -> (TcpStream, SocketAddr) {
+    loop {
+        match listener.accept().await {
+            Ok((socket, address)) => {
+                // Only latency is lost without it.
+                socket.set_nodelay(true).ok();
+                return (socket, address);
+            }
+            Err(error) => {
+                // The connection that failed is gone; the listener is as good as before. Out of
+                // file descriptors, trying again at once would only spin.
+                tracing::warn!(%error, "could not accept a data plane's connection");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
             }
         }
-    })
+    }
 }
 
 /// Connections from this process.

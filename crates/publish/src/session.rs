@@ -110,6 +110,12 @@ impl Session {
         let mut feed = shared.feed();
         let Some(feed) = feed.as_mut() else { return false };
         let Released { at: head, digest, .. } = feed.released();
+        if self.attached.is_revoked(feed.entities_ref()) {
+            // Its calls are refused from now on; this one it learns of by its end.
+            self.attached.expel();
+            self.ended = true;
+            return true;
+        }
         if head.epoch != self.epoch {
             self.refuse(Reason::Epoch, head);
             return true;

@@ -102,13 +102,8 @@ const PREFIXES: &[(&str, &str)] = &[
 const NOT_YET: &[&str] = &[
     "admin_access_log",
     "cluster_allowed_common_names",
-    "cluster_ca_cert",
-    "cluster_cert",
-    "cluster_cert_key",
     "cluster_data_plane_purge_delay",
-    "cluster_mtls",
     "cluster_ocsp",
-    "cluster_server_name",
     "cluster_use_proxy",
     "declarative_config_string",
     "pg_ro_backlog",

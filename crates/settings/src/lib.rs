@@ -27,7 +27,7 @@ pub use source::{Sources, system_environment};
 pub use syntax::Shown;
 pub use table::{ALL, Settings};
 pub use values::{
-    AccessLogFormat, CipherSuite, Database, DnsOrder, HostPort, Listener, LogFormat, LogLevel,
-    RealIpHeader, ResponseHeaders, RouteMatchCalculation, RouterFlavor, Secret, TlsVersion,
-    Trusted, VerifyClient,
+    AccessLogFormat, CipherSuite, ClusterMtls, Database, DnsOrder, HostPort, Listener, LogFormat,
+    LogLevel, RealIpHeader, ResponseHeaders, RouteMatchCalculation, RouterFlavor, Secret,
+    TlsVersion, Trusted, VerifyClient,
 };

@@ -20,12 +20,12 @@ use crate::syntax::{
     Shown, TEXT, TEXTS, WORKERS,
 };
 use crate::values::{
-    ACCESS_LOG_FORMAT, AccessLogFormat, CIPHER_SUITE, CipherSuite, DATABASE, DNS_ORDER, Database,
-    DnsOrder, HOST_PORTS, HostPort, LABELS, LISTENERS, LOG_FORMAT, LOG_LEVEL, Listener, LogFormat,
-    LogLevel, PORT_MAPS, REAL_IP_HEADER, RESOLVERS, RESPONSE_HEADERS, ROUTE_MATCH_CALCULATION,
-    ROUTER_FLAVOR, RealIpHeader, ResponseHeaders, RouteMatchCalculation, RouterFlavor,
-    STREAM_LISTENERS, Secret, TLS_VERSIONS, TRUSTED, TlsVersion, Trusted, UPSTREAM_HEADERS,
-    VERIFY_CLIENT, VerifyClient,
+    ACCESS_LOG_FORMAT, AccessLogFormat, CIPHER_SUITE, CLUSTER_MTLS, CipherSuite, ClusterMtls,
+    DATABASE, DNS_ORDER, Database, DnsOrder, HOST_PORTS, HostPort, LABELS, LISTENERS, LOG_FORMAT,
+    LOG_LEVEL, Listener, LogFormat, LogLevel, PORT_MAPS, REAL_IP_HEADER, RESOLVERS,
+    RESPONSE_HEADERS, ROUTE_MATCH_CALCULATION, ROUTER_FLAVOR, RealIpHeader, ResponseHeaders,
+    RouteMatchCalculation, RouterFlavor, STREAM_LISTENERS, Secret, TLS_VERSIONS, TRUSTED,
+    TlsVersion, Trusted, UPSTREAM_HEADERS, VERIFY_CLIENT, VerifyClient,
 };
 
 const CONTROL: &[Program] = &[Program::ControlPlane];
@@ -72,14 +72,30 @@ settings! {
         nginx_admin_ssl_client_certificate: Option<String> = OPTIONAL_TEXT, "", CONTROL, alias "admin_ssl_client_certificate";
         /// Where /status, /status/ready and /metrics are served.
         status_listen: Vec<Listener> = LISTENERS, "127.0.0.1:8007", BOTH;
-        /// Where the control plane serves the configuration to data planes. Kong's default is
-        /// every interface, which it can afford because it demands certificates.
+        /// Where the control plane serves the configuration to data planes. Beyond this machine
+        /// it needs cluster_cert.
         cluster_listen: Vec<Listener> = LISTENERS, "127.0.0.1:8005" (weir "off"), CONTROL;
     }
 
     "Cluster" {
         /// The control planes that this data plane may follow, any of them at any time.
         cluster_control_plane: Vec<HostPort> = HOST_PORTS, "127.0.0.1:8005", DATA;
+        /// Who belongs to the cluster: whoever shows the certificate that all share, or one of
+        /// their own from cluster_ca_cert.
+        cluster_mtls: ClusterMtls = CLUSTER_MTLS, "shared", BOTH;
+        /// The certificate that this process shows to the other plane: a file, PEM text, or PEM
+        /// in base64.
+        cluster_cert: Option<String> = OPTIONAL_TEXT, "", BOTH;
+        /// Its private key.
+        cluster_cert_key: Option<Secret> = OPTIONAL_SECRET, "", BOTH;
+        /// With cluster_mtls = pki, the authorities that the other plane's certificate must come
+        /// from.
+        cluster_ca_cert: Option<String> = OPTIONAL_TEXT, "", BOTH;
+        /// With cluster_mtls = pki, the name that the control plane's certificate must have; the
+        /// host of its address when not given.
+        cluster_server_name: Option<String> = OPTIONAL_TEXT, "", DATA;
+        /// Whether the configuration may go to other machines unencrypted. Weir's own.
+        cluster_plaintext: bool = SWITCH, "off", BOTH;
         /// Labels by which operators know this data plane.
         cluster_dp_labels: Vec<(String, String)> = LABELS, "", DATA;
         /// How often a data plane asks for changes while its stream is down, and how often a
@@ -276,6 +292,14 @@ impl Settings {
         if self.client_ssl && (self.client_ssl_cert.is_none() || self.client_ssl_cert_key.is_none())
         {
             fault("client_ssl", "needs client_ssl_cert and client_ssl_cert_key");
+        }
+        if self.cluster_cert.is_some() != self.cluster_cert_key.is_some() {
+            fault("cluster_cert", "and cluster_cert_key are given both, or neither");
+        }
+        if self.cluster_mtls == ClusterMtls::Pki
+            && (self.cluster_cert.is_none() || self.cluster_ca_cert.is_none())
+        {
+            fault("cluster_mtls", "= pki needs cluster_cert, cluster_cert_key and cluster_ca_cert");
         }
         if self.ssl_cert.len() != self.ssl_cert_key.len() {
             fault("ssl_cert_key", "needs as many keys as ssl_cert has certificates");

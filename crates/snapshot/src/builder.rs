@@ -7,7 +7,7 @@ use std::sync::Arc;
 use balancer::Upstream;
 use model::{
     CaCertificate, Certificate, Change, Cursor, Key, KeySet, Kind, OAuth2Token, Plugin, Protocol,
-    Route, Sni, TargetHealth, Transaction, Vault,
+    RevokedCertificate, Route, Sni, TargetHealth, Transaction, Vault,
 };
 use plugin::{Instance, Node, Phases, Registry, Scope};
 use uuid::Uuid;
@@ -321,6 +321,12 @@ fn guarded_by(body: &str) -> Option<(Arc<str>, Scope, Traffic)> {
 }
 
 /// Kinds that this version knows and that no snapshot is made of. The health that was set by hand
-/// is the live upstreams' business.
-const UNUSED: [Kind; 5] =
-    [Key::KIND, KeySet::KIND, TargetHealth::KIND, Vault::KIND, OAuth2Token::KIND];
+/// is the live upstreams' business, revoked certificates are the control planes'.
+const UNUSED: [Kind; 6] = [
+    Key::KIND,
+    KeySet::KIND,
+    RevokedCertificate::KIND,
+    TargetHealth::KIND,
+    Vault::KIND,
+    OAuth2Token::KIND,
+];

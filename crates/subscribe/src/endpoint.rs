@@ -10,8 +10,11 @@ use futures_util::future::BoxFuture;
 use http::Uri;
 use http::uri::Authority;
 use hyper_util::rt::TokioIo;
+use rustls::ClientConfig;
+use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
 use tonic::transport::Channel;
 
 /// How long connecting may take.
@@ -44,6 +47,16 @@ pub struct Endpoint {
     dial: Arc<dyn Dial>,
 }
 
+/// How a control plane is spoken with by TLS.
+#[derive(Clone, Debug)]
+pub struct Tls {
+    /// The certificate that is shown, and whose are taken.
+    pub config: Arc<ClientConfig>,
+    /// The name that the control plane's certificate must have; the host of its address, when
+    /// absent.
+    pub name: Option<ServerName<'static>>,
+}
+
 /// A control plane's address that is none.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
@@ -57,15 +70,23 @@ impl Endpoint {
     /// # Errors
     /// When `address` is something else.
     pub fn tcp(address: &str) -> Result<Endpoint, NotAnAddress> {
-        let bad = || NotAnAddress(address.to_owned());
-        let authority: Authority = address.parse().map_err(|_| bad())?;
-        let port = authority.port_u16().ok_or_else(bad)?;
-        if authority.host().is_empty() || authority.as_str().contains('@') {
-            return Err(bad());
-        }
-        // An IPv6 address stands in brackets in an authority, and without them for a socket.
-        let host = authority.host().trim_start_matches('[').trim_end_matches(']').into();
-        Ok(Endpoint { name: address.into(), authority, dial: Arc::new(Tcp { host, port }) })
+        let (authority, tcp) = parse(address)?;
+        Ok(Endpoint { name: address.into(), authority, dial: Arc::new(tcp) })
+    }
+
+    /// A control plane at `host:port` that is spoken with by TLS.
+    ///
+    /// # Errors
+    /// When `address` is something else, or its host cannot be a certificate's name.
+    pub fn tls(address: &str, tls: &Tls) -> Result<Endpoint, NotAnAddress> {
+        let (authority, tcp) = parse(address)?;
+        let name = match &tls.name {
+            Some(name) => name.clone(),
+            None => ServerName::try_from(tcp.host.to_string())
+                .map_err(|_| NotAnAddress(address.to_owned()))?,
+        };
+        let dial = Encrypted { tcp, connector: TlsConnector::from(tls.config.clone()), name };
+        Ok(Endpoint { name: address.into(), authority, dial: Arc::new(dial) })
     }
 
     /// The control plane in this process.
@@ -110,18 +131,53 @@ impl fmt::Debug for Endpoint {
     }
 }
 
+#[derive(Clone)]
 struct Tcp {
     host: Arc<str>,
     port: u16,
 }
 
+/// The parts of `host:port`.
+fn parse(address: &str) -> Result<(Authority, Tcp), NotAnAddress> {
+    let bad = || NotAnAddress(address.to_owned());
+    let authority: Authority = address.parse().map_err(|_| bad())?;
+    let port = authority.port_u16().ok_or_else(bad)?;
+    if authority.host().is_empty() || authority.as_str().contains('@') {
+        return Err(bad());
+    }
+    // An IPv6 address stands in brackets in an authority, and without them for a socket.
+    let host = authority.host().trim_start_matches('[').trim_end_matches(']').into();
+    Ok((authority, Tcp { host, port }))
+}
+
+impl Tcp {
+    async fn connect(&self) -> io::Result<TcpStream> {
+        let socket = TcpStream::connect((&*self.host, self.port)).await?;
+        socket.set_nodelay(true)?;
+        Ok(socket)
+    }
+}
+
 impl Dial for Tcp {
     fn dial(&self) -> BoxFuture<'static, io::Result<Box<dyn Io>>> {
-        let (host, port) = (self.host.clone(), self.port);
+        let tcp = self.clone();
+        async move { Ok(Box::new(tcp.connect().await?) as Box<dyn Io>) }.boxed()
+    }
+}
+
+struct Encrypted {
+    tcp: Tcp,
+    connector: TlsConnector,
+    name: ServerName<'static>,
+}
+
+impl Dial for Encrypted {
+    // The handshake counts as connecting, which has its time limit.
+    fn dial(&self) -> BoxFuture<'static, io::Result<Box<dyn Io>>> {
+        let (tcp, connector, name) = (self.tcp.clone(), self.connector.clone(), self.name.clone());
         async move {
-            let socket = TcpStream::connect((&*host, port)).await?;
-            socket.set_nodelay(true)?;
-            Ok(Box::new(socket) as Box<dyn Io>)
+            let stream = connector.connect(name, tcp.connect().await?).await?;
+            Ok(Box::new(stream) as Box<dyn Io>)
         }
         .boxed()
     }

@@ -30,7 +30,7 @@ mod status;
 pub use apply::{Apply, Rejection};
 pub use client::{Client, Crashed};
 pub use counters::{Counters, Increment, NotCounted};
-pub use endpoint::{Dial, Endpoint, Io, NotAnAddress};
+pub use endpoint::{Dial, Endpoint, Io, NotAnAddress, Tls};
 pub use identity::node_id;
 pub use settings::{Node, Settings};
 pub use status::{Rejected, State, Status};

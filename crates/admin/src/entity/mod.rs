@@ -5,7 +5,7 @@ mod acls;
 mod ca_certificates;
 pub(crate) mod certificates;
 pub(crate) mod consumers;
-mod fleet;
+pub(crate) mod fleet;
 mod plugins;
 pub(crate) mod targets;
 pub(crate) mod upstreams;

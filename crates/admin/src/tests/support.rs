@@ -165,6 +165,8 @@ impl Fleet for Nobody {
     fn data_planes(&self) -> Vec<DataPlane> {
         Vec::new()
     }
+
+    fn forget(&self, _: Uuid) {}
 }
 
 impl Node for Nobody {

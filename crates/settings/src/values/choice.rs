@@ -64,6 +64,16 @@ choice! {
 }
 
 choice! {
+    /// Who belongs to the cluster.
+    ClusterMtls as CLUSTER_MTLS {
+        /// Whoever shows the one certificate that all share.
+        Shared = "shared",
+        /// Whoever shows a certificate of the cluster's authority.
+        Pki = "pki",
+    }
+}
+
+choice! {
     /// Which log lines are written; Kong's levels.
     LogLevel as LOG_LEVEL {
         /// Everything.

@@ -1,6 +1,7 @@
 //! The command line of `weir`.
 
 mod configuration;
+mod hybrid;
 mod migrate;
 mod start;
 
@@ -21,6 +22,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Result<()> {
     match matches.subcommand() {
         Some(("start", matches)) => start::run(settings::from_matches(Program::Weir, matches)?),
         Some(("migrate", matches)) => migrate::run(settings::from_matches(Program::Weir, matches)?),
+        Some(("hybrid", matches)) => hybrid::run(matches),
         Some(("dump", matches)) => configuration::dump(matches),
         Some(("load", matches)) => configuration::load(matches),
         // `version` is the only other one; clap refuses the rest.
@@ -45,6 +47,7 @@ fn command() -> Command {
                 .about("Bring the database to the form that this version needs (also done at every start)")
                 .args(settings::args(Program::Weir)),
         )
+        .subcommand(hybrid::command())
         .subcommand(configuration::dump_command())
         .subcommand(configuration::load_command())
         .subcommand(Command::new("version").about("Print the version"))
