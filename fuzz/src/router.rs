@@ -476,7 +476,7 @@ impl Case {
     /// What is said to be hidden whole is never found.
     fn check_shadows(&self, table: &Table<Uuid>, routes: &[Route]) {
         for route in routes {
-            let shadows = table.shadows(route).expect("it is in the table");
+            let shadows = table.shadows(route.id);
             for shadow in shadows.iter().filter(|shadow| shadow.whole) {
                 for asked in &self.requests.0 {
                     asked.with(|request| {

@@ -10,7 +10,7 @@ use std::process::Command;
 use anyhow::{Result, bail};
 use clap::ValueEnum;
 
-use crate::run::{cargo, root, run};
+use crate::run::{cargo, read, root, run};
 
 /// What makes the programs count which edges they take and with what they compare.
 const GUIDED: &str = "--cfg fuzzing -Cpasses=sancov-module \
@@ -28,7 +28,7 @@ pub(crate) struct Arguments {
     /// One target; all, one after another, if none is named
     target: Option<Target>,
     /// How long each target runs
-    #[arg(long, default_value_t = 10)]
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..))]
     minutes: u64,
 }
 
@@ -79,7 +79,8 @@ pub(crate) fn run_fuzz(arguments: &Arguments) -> Result<()> {
             .arg("-print_final_stats=1")
             .arg(format!("-artifact_prefix={}/", findings.display()))
             .args([corpus, root().join("fuzz/seeds").join(name)]));
-        if ran.is_err() {
+        if let Err(error) = ran {
+            println!("{error:#}");
             found.push(format!("{name} (see {})", findings.display()));
         }
     }
@@ -89,16 +90,17 @@ pub(crate) fn run_fuzz(arguments: &Arguments) -> Result<()> {
     Ok(())
 }
 
-/// What cargo calls the machine that it runs on. Named, so that build scripts do without the flags.
-const HOST: &str = "host-tuple";
-
 /// Builds the programs, apart from everything else, since their flags differ; returns where they are.
 fn build() -> Result<PathBuf> {
+    // The machine's own name, said aloud, so that build scripts do without the flags.
+    let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
+    let host = read(Command::new(rustc).args(["--print", "host-tuple"]))?;
+    let host = host.trim();
     let folder = root().join("target/fuzz/build");
     run(cargo()
         .args(["build", "--locked", "--profile", "fuzz", "--package", "fuzz", "--bins"])
-        .args(["--features", "libfuzzer", "--target", HOST, "--target-dir"])
+        .args(["--features", "libfuzzer", "--target", host, "--target-dir"])
         .arg(&folder)
         .env("RUSTFLAGS", GUIDED))?;
-    Ok(folder.join(HOST).join("fuzz"))
+    Ok(folder.join(host).join("fuzz"))
 }

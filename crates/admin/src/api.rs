@@ -21,6 +21,7 @@ use crate::declarative;
 use crate::endpoint::{Endpoint, Route, Routes};
 use crate::entity::{targets, upstreams};
 use crate::error::Refusal;
+use crate::explain;
 use crate::info;
 use crate::list;
 use crate::openapi;
@@ -232,6 +233,7 @@ impl Api {
             Endpoint::FilterChains => {
                 Err(Refusal::bad_request("this endpoint is only available when wasm is enabled"))
             }
+            Endpoint::Explain => explain::explain(call).await,
             Endpoint::DataPlanes => info::data_planes(state),
             Endpoint::DataPlane => revocations::one(call).await,
             Endpoint::Revocations => revocations::all(call).await,

@@ -76,6 +76,8 @@ pub(crate) enum Endpoint {
     Config,
     /// `/declarative`: the whole configuration as text, of a gateway with a database.
     Declarative,
+    /// `/explain`: what would become of a request.
+    Explain,
     /// `/clustering/data-planes`
     DataPlanes,
     /// `/clustering/data-planes/{id}`
@@ -124,7 +126,7 @@ impl Endpoint {
                 &[Method::DELETE, Method::GET, Method::PATCH, Method::POST, Method::PUT]
             }
             Endpoint::SetHealth { .. } | Endpoint::SetLogLevel => &[Method::PUT],
-            Endpoint::Preview(_) | Endpoint::Validate => &[Method::POST],
+            Endpoint::Explain | Endpoint::Preview(_) | Endpoint::Validate => &[Method::POST],
             _ => &[Method::GET],
         }
     }
@@ -257,6 +259,7 @@ const FIXED: &[(&str, Endpoint)] = &[
     ("/debug/node/log-level", Endpoint::LogLevel),
     ("/debug/node/log-level/{log_level}", Endpoint::SetLogLevel),
     ("/endpoints", Endpoint::Endpoints),
+    ("/explain", Endpoint::Explain),
     ("/filter-chains", Endpoint::FilterChains),
     ("/filter-chains/{filter_chains}", Endpoint::FilterChains),
     ("/filter-chains/{filter_chains}/route", Endpoint::FilterChains),

@@ -26,6 +26,7 @@ mod endpoint;
 mod entity;
 mod error;
 mod expiry;
+mod explain;
 mod find;
 mod form;
 mod info;
@@ -52,7 +53,7 @@ pub use declarative::Current;
 pub use openapi::reference;
 pub use server::{Counters, Handshake, Limits, Plain, Tls, Version, serve};
 pub use state::{
-    About, AddressHealth, Barrier, Certificate, Connections, DataPlane, Fleet, FleetHealth,
-    Laggard, Node, NodeHealth, Object, Random, Role, Served, State, SystemRandom, TargetHealth,
-    UpstreamHealth, Wait, Wanted,
+    About, AddressHealth, Barrier, Certificate, Connections, DataPlane, Explain, Fleet,
+    FleetHealth, Laggard, Node, NodeHealth, Object, Random, Role, Served, Shadow, State,
+    SystemRandom, TargetHealth, Unexplained, UpstreamHealth, Wait, Wanted,
 };

@@ -10,6 +10,7 @@ use telemetry::build_info::VERSION;
 
 use crate::endpoint::{Endpoint, Family, Part, Route, Routes};
 use crate::entity;
+use crate::explain;
 use crate::state::Object;
 
 /// The files of the reference under `deploy/reference`, name and text: the document, and a page
@@ -38,6 +39,7 @@ pub(crate) fn document(routes: &Routes, flavor: RouterFlavor) -> Value {
         schemas.insert(format!("{}.list", entity.name), list_of(entity));
         schemas.insert(entity.name.to_owned(), with_required(entity, required));
     }
+    schemas.insert("explain".to_owned(), explain::schema());
     schemas.insert("error".to_owned(), error());
     schemas.insert("flat_errors".to_owned(), flat_errors());
     json!({
@@ -194,6 +196,10 @@ impl Shape {
                 let word = if *healthy { "healthy" } else { "unhealthy" };
                 shape.summary = format!("Set a target {word} by hand");
                 shape.success = vec![(204, None)];
+            }
+            Endpoint::Explain => {
+                shape.summary = "What would become of a request, without sending it".to_owned();
+                shape.body = Some("explain".to_owned());
             }
             Endpoint::Cache | Endpoint::CacheKey => {
                 shape.summary = "What this node keeps in memory beside the store".to_owned();

@@ -36,6 +36,8 @@ pub struct State {
     pub fleet: Arc<dyn Fleet>,
     /// What this process knows of itself while it runs.
     pub node: Arc<dyn Node>,
+    /// Who serves requests in this process, if somebody does.
+    pub explain: Option<Arc<dyn Explain>>,
     /// Set when there is no database (`database = off`): entities come from a file or `/config`,
     /// and are read only.
     pub declarative: Option<Arc<Current>>,
@@ -243,6 +245,51 @@ pub struct Certificate {
     pub expires: i64,
     /// Whether no other data plane shows the same.
     pub individual: bool,
+}
+
+/// What becomes of requests: asked of whoever serves them, with what they are served by.
+#[async_trait]
+pub trait Explain: Send + Sync + 'static {
+    /// What would become of the request that is described.
+    ///
+    /// # Errors
+    /// See [`Unexplained`].
+    async fn explain(&self, described: &Object) -> Result<Value, Unexplained>;
+
+    /// The routes that hide the route of this id from all requests or from some, and those that it
+    /// hides. Costs no look at all routes; one that it misses is not wrong, only not told.
+    fn shadows(&self, route: Uuid) -> Vec<Shadow>;
+}
+
+/// Why nothing can be told of a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Unexplained {
+    /// What is wrong with a field of the description.
+    Field {
+        /// The field's name.
+        field: String,
+        /// What is wrong, for the operator.
+        reason: String,
+    },
+    /// The revision that it is asked for is not served.
+    NotServed {
+        /// In a sentence for the operator.
+        reason: String,
+    },
+}
+
+/// Two routes of which one is tried before the other and takes all that the other matches, or all
+/// that some of its paths match.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Shadow {
+    /// The id of the other route: not the one that was asked about.
+    pub other: Uuid,
+    /// Its name.
+    pub name: Option<String>,
+    /// Whether the other one is hidden; else it hides the one that was asked about.
+    pub is_hidden: bool,
+    /// Whether nothing of the hidden one is reached any more.
+    pub whole: bool,
 }
 
 /// What this process knows of itself while it runs.

@@ -8,6 +8,7 @@ use store::{Committed, Operation, WriteSet};
 use crate::answer::Answer;
 use crate::body::in_mib;
 use crate::error::{Refusal, key};
+use crate::explain;
 use crate::state::{Laggard, Object, Served, State, Wait};
 
 /// How often a write that met a faster writer is made again from what is there now. Each time at
@@ -112,6 +113,8 @@ fn taken(kind: &str, field: &str, value: String) -> Object {
 /// Finishes the answer to a write that was committed: names its revision, and holds the answer
 /// back until the revision is served where that is wanted.
 ///
+/// A route that hides another or is hidden is warned about.
+///
 /// What the caller asked for (`asked`) and did not get in time turns the answer into a 202 that
 /// names the laggards; the write stands. The default wait only delays.
 pub(crate) async fn conclude(
@@ -141,7 +144,7 @@ pub(crate) async fn conclude(
             );
         }
     }
-    answer
+    explain::warned(state, &committed.changes, answer)
 }
 
 /// Waits until the revision is served as wanted: what a write's answer waits for, too.

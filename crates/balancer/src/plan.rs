@@ -70,10 +70,24 @@ impl Plan {
         if let Some(lease) = self.trial(pick) {
             return Ok(lease);
         }
+        self.pick_by(&*self.algorithm, pick, self.algorithm.counts())
+    }
+
+    /// What [`Plan::pick`] would find, by a copy of the algorithm, whose turn it takes; trials of
+    /// ejected peers apart.
+    pub(crate) fn preview(&self, pick: &Pick<'_>) -> Result<Lease, NoPeer> {
+        self.pick_by(&*self.algorithm.rebuilt(&self.pool), pick, false)
+    }
+
+    fn pick_by(
+        &self,
+        algorithm: &dyn Algorithm,
+        pick: &Pick<'_>,
+        counts: bool,
+    ) -> Result<Lease, NoPeer> {
         if let Some(refusal) = &self.refusal {
             return Err(refusal.clone());
         }
-        let counts = self.algorithm.counts();
         let mut tried = pick.tried;
         if !tried.is_empty() && self.pool.all_tried(tried) {
             // One that is kept back is better than one that failed; only then one is tried again.
@@ -83,7 +97,7 @@ impl Plan {
             tried = &[];
         }
         let ask = Ask { key: pick.key, tried, now: pick.now };
-        let slot = self.algorithm.pick(&self.pool, &ask).ok_or(NoPeer::Unavailable)?;
+        let slot = algorithm.pick(&self.pool, &ask).ok_or(NoPeer::Unavailable)?;
         let member = self.pool.member(slot).ok_or(NoPeer::Unavailable)?;
         Ok(Lease::new(Arc::clone(&member.peer), counts))
     }

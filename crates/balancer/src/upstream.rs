@@ -180,6 +180,15 @@ impl Upstream {
         self.plan.load().pick(pick)
     }
 
+    /// The peer that [`Upstream::pick`] would give now, without taking anybody's turn and without counting as a
+    /// request in flight. Costs as much as a change of the targets.
+    ///
+    /// # Errors
+    /// As [`Upstream::pick`].
+    pub fn preview(&self, pick: &Pick<'_>) -> Result<Lease, NoPeer> {
+        self.plan.load().preview(pick)
+    }
+
     /// Notes that a request begins; how it is tried again, where the upstream says so.
     pub fn begin(&self, now: Instant) -> Option<Arc<Retry>> {
         let retry = self.config.load().retry.clone()?;

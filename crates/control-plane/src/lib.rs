@@ -14,7 +14,7 @@ mod node;
 mod start;
 mod view;
 
-pub use admin::Connections;
+pub use admin::{Connections, Explain, Shadow, Unexplained};
 pub use database::{OpenError, migrate, open};
 pub use listeners::ListenError;
 pub use local::LocalDataPlane;

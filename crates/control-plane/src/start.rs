@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use admin::{About, Api, Counters, Role, State, SystemRandom, Wait, Wanted};
+use admin::{About, Api, Counters, Explain, Role, State, SystemRandom, Wait, Wanted};
 use process::{BindError, DirectoryError, Process, cluster};
 use publish::Publisher;
 use rand::RngCore;
@@ -36,6 +36,8 @@ pub struct Together {
     pub listener: wire::Listener,
     /// What can be asked of it.
     pub data_plane: Arc<dyn LocalDataPlane>,
+    /// Who tells what becomes of requests there.
+    pub explain: Arc<dyn Explain>,
 }
 
 impl std::fmt::Debug for Together {
@@ -117,9 +119,11 @@ pub async fn start(
     let store = database::open(settings).await?;
 
     let role = if together.is_some() { Role::Traditional } else { Role::ControlPlane };
-    let (pipe, local) = match together {
-        Some(together) => (Some(together.listener), Some(together.data_plane)),
-        None => (None, None),
+    let (pipe, local, explain) = match together {
+        Some(Together { listener, data_plane, explain }) => {
+            (Some(listener), Some(data_plane), Some(explain))
+        }
+        None => (None, None, None),
     };
     let publisher = publisher(settings, process, store.clone());
     let cluster = serve_data_planes(process, &publisher, cluster, tls, pipe)?;
@@ -146,6 +150,7 @@ pub async fn start(
         barrier: view.clone(),
         fleet: view,
         node: Arc::new(Node::new(process.clone(), counters.clone(), local)),
+        explain,
         declarative,
         about: Arc::new(about(settings, role, node_id)),
     });

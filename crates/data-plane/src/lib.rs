@@ -19,5 +19,6 @@ mod start;
 mod target_metrics;
 mod view;
 
+pub use proxy::{Explainer, Unexplained};
 pub use start::{Running, StartError, start};
 pub use view::View;

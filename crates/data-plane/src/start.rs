@@ -124,7 +124,7 @@ pub fn start(
     process.introduce(id);
     metrics::register_health(&node, &live);
     process.on_reopen_signal(threads.reopen_logs())?;
-    let view = View::new(live.clone(), threads.traffic(), process.clock.clone());
+    let view = View::new(live.clone(), &threads, process.clock.clone());
     process.tasks.spawn("traffic threads", async move {
         let joined = tokio::task::spawn_blocking(move || threads.join()).await;
         // Nothing is logged any more: what plugins still have to send goes out.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use lifecycle::Clock;
-use proxy::Traffic;
+use proxy::{Explainer, Traffic};
 use uuid::Uuid;
 
 use crate::health;
@@ -14,12 +14,13 @@ use crate::live::Live;
 pub struct View {
     live: Live,
     traffic: Traffic,
+    explainer: Explainer,
     clock: Arc<dyn Clock>,
 }
 
 impl View {
-    pub(crate) fn new(live: Live, traffic: Traffic, clock: Arc<dyn Clock>) -> View {
-        View { live, traffic, clock }
+    pub(crate) fn new(live: Live, running: &proxy::Running, clock: Arc<dyn Clock>) -> View {
+        View { live, traffic: running.traffic(), explainer: running.explainer(), clock }
     }
 
     /// The health of an upstream at this moment; `None` when none of that id is served.
@@ -30,5 +31,10 @@ impl View {
     /// Connections and requests so far.
     pub fn traffic(&self) -> proxy::Totals {
         self.traffic.totals()
+    }
+
+    /// Who tells what would become of a request.
+    pub fn explainer(&self) -> &Explainer {
+        &self.explainer
     }
 }

@@ -109,7 +109,7 @@ impl Call<'_> {
         prepare: &mut impl FnMut(&mut ResponseHead, &Record<'_>, Option<&str>) -> Result<(), Failure>,
     ) -> Result<(), (Failure, bool)> {
         let Attempted { lease, affinity, again, begun } = *to;
-        let host = self.host(lease);
+        let host = host_field(self.service, self.preserved_host, lease);
         let secured = self.secured(&host, lease.address()).map_err(|failure| (failure, true))?;
         let key = Key { address: lease.address(), secured };
         let framing = framing(self.request, body);
@@ -258,24 +258,6 @@ impl Call<'_> {
         end.hold(self.timers.1, &Cell::default(), false, connect).await
     }
 
-    /// The Host field for a target: the client's if the route preserves it, the upstream's `host_header`, the
-    /// target's name, or the service's host; with the port unless it is the scheme's own.
-    fn host(&self, lease: &Lease) -> Cow<'_, [u8]> {
-        if let Some(host) = self.preserved_host {
-            return Cow::Borrowed(host);
-        }
-        let name = self.service.host_for(lease);
-        let port = lease.address().port();
-        let usual = if self.service.is_secured() { 443 } else { 80 };
-        let mut host = Vec::with_capacity(name.len() + 6);
-        host.extend_from_slice(name.as_bytes());
-        if port != usual {
-            host.push(b':');
-            http1::write_decimal(&mut host, u64::from(port));
-        }
-        Cow::Owned(host)
-    }
-
     /// How the connection is to be secured, if the service's protocol asks for it.
     fn secured(&self, host: &[u8], address: SocketAddr) -> Result<Option<Arc<Secured>>, Failure> {
         if !self.service.is_secured() {
@@ -339,6 +321,28 @@ impl Attempted<'_> {
     }
 }
 
+/// The Host field for a target: the one that is preserved, the upstream's `host_header`, the target's name, or the
+/// service's host; with the port unless it is the scheme's own.
+pub(crate) fn host_field<'a>(
+    service: &ServiceEntry,
+    preserved: Option<&'a [u8]>,
+    lease: &Lease,
+) -> Cow<'a, [u8]> {
+    if let Some(host) = preserved {
+        return Cow::Borrowed(host);
+    }
+    let name = service.host_for(lease);
+    let port = lease.address().port();
+    let usual = if service.is_secured() { 443 } else { 80 };
+    let mut host = Vec::with_capacity(name.len() + 6);
+    host.extend_from_slice(name.as_bytes());
+    if port != usual {
+        host.push(b':');
+        http1::write_decimal(&mut host, u64::from(port));
+    }
+    Cow::Owned(host)
+}
+
 /// How the body is delimited towards the upstream. One that is all here gets its length, whatever the client said.
 fn framing<B: Body>(request: &RequestHead, body: &B) -> Option<Framing> {
     match (request.framing(), body.is_complete()) {
@@ -359,7 +363,6 @@ pub(crate) fn milliseconds(setting: Option<u32>) -> Duration {
 
 /// The parts of a request that tie it to a target.
 pub(crate) struct Ties<'a> {
-    pub(crate) thread: &'a Thread,
     pub(crate) request: &'a RequestHead,
     pub(crate) client: SocketAddr,
     /// The normalised path.
@@ -367,6 +370,7 @@ pub(crate) struct Ties<'a> {
     pub(crate) captures: &'a dyn Fn(&str) -> Option<Vec<u8>>,
     /// Who the client turned out to be.
     pub(crate) identity: &'a Identity,
+    pub(crate) new_uuid: &'a dyn Fn() -> uuid::Uuid,
 }
 
 impl Inputs for Ties<'_> {
@@ -396,6 +400,6 @@ impl Inputs for Ties<'_> {
     }
 
     fn new_uuid(&self) -> uuid::Uuid {
-        self.thread.new_uuid()
+        (self.new_uuid)()
     }
 }

@@ -22,13 +22,33 @@ pub(crate) async fn pick(
     affinity: &Affinity,
     tried: &[SocketAddr],
 ) -> Result<Lease, Failure> {
-    let upstream = &service.upstream;
-    let pick = || upstream.pick(&Pick { key: affinity.key(), tried, now: Instant::now() });
+    found(service, tried, || {
+        service.upstream.pick(&Pick { key: affinity.key(), tried, now: Instant::now() })
+    })
+    .await
+}
+
+/// The target that the next request gets, which stays the next one's.
+///
+/// # Errors
+/// As [`pick`].
+pub(crate) async fn preview(service: &ServiceEntry, affinity: &Affinity) -> Result<Lease, Failure> {
+    found(service, &[], || {
+        service.upstream.preview(&Pick { key: affinity.key(), tried: &[], now: Instant::now() })
+    })
+    .await
+}
+
+async fn found(
+    service: &ServiceEntry,
+    tried: &[SocketAddr],
+    pick: impl Fn() -> Result<Lease, NoPeer>,
+) -> Result<Lease, Failure> {
     let mut picked = pick();
     if matches!(picked, Err(NoPeer::Unresolved)) {
         // Only the first request for a name comes here; all others find what was resolved.
         // Whether the limit has passed shows in the pick.
-        let _ = tokio::time::timeout(RESOLVE_LIMIT, upstream.resolved()).await;
+        let _ = tokio::time::timeout(RESOLVE_LIMIT, service.upstream.resolved()).await;
         picked = pick();
     }
     picked.map_err(|why| match why {

@@ -144,7 +144,7 @@ impl<'s> Phases<'s> {
                 continue;
             }
             let Some(plugin) = &running.plugin else {
-                result = Err(failure(running, "its configuration cannot run here"));
+                result = Err(cannot_run(running));
                 continue;
             };
             let exchange = Exchange {
@@ -345,12 +345,14 @@ pub(crate) fn set_all(fields: &mut Fields, set: &Fields) {
     }
 }
 
-fn chain<'s>(snapshot: &'s Snapshot, route: &RouteEntry) -> &'s Chain {
+/// The plugins that may run for the requests of a route.
+pub(crate) fn chain<'s>(snapshot: &'s Snapshot, route: &RouteEntry) -> &'s Chain {
     let service = route.service.as_ref().map(|entry| entry.service.id);
     snapshot.plugins.chain(route.route.id, service)
 }
 
-fn running<'s>(
+/// Those of a chain that run, in their order, for this consumer.
+pub(crate) fn running<'s>(
     snapshot: &'s Snapshot,
     chain: &'s Chain,
     consumer: Option<uuid::Uuid>,
@@ -359,6 +361,11 @@ fn running<'s>(
         .slots
         .iter()
         .filter_map(move |slot| snapshot.plugins.running(slot, consumer).map(|running| &**running))
+}
+
+/// What becomes of a request that a plugin guards which cannot run.
+pub(crate) fn cannot_run(running: &Running) -> Failure {
+    failure(running, "its configuration cannot run here")
 }
 
 /// Calls a plugin; a panic becomes a failure of this request alone.

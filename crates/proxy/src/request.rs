@@ -6,11 +6,11 @@
 //! Plugins join where a phase has their name (`phases.rs`). Every request takes this way, whatever protocol it came by; what
 //! goes wrong on it is a [`Failure`], which is answered in one place.
 
-use std::{borrow::Cow, cell::RefCell, net::SocketAddr, ops::ControlFlow, time::Instant};
+use std::{cell::RefCell, net::SocketAddr, time::Instant};
 
-use http1::{Field, Fields, Framing, Name, RequestHead, ResponseHead, list};
-use plugin::{Captures, Client, TlsSession};
-use router::{Headers, Match, Scheme, path};
+use http1::{Framing, Name, RequestHead, ResponseHead};
+use plugin::{Client, TlsSession};
+use router::Match;
 use snapshot::{RouteEntry, Snapshot};
 
 use crate::{
@@ -26,6 +26,7 @@ use crate::{
     plugin_answer, protocol,
     record::Record,
     response_head::{self, Additions},
+    routing::{self, RoutedBy},
     thread::{Scratch, Thread},
     timer::Timer,
     upstream_head::Forwarding,
@@ -160,26 +161,10 @@ async fn proxy<'s, B: Body, A: Answer>(
     }
 
     // Route.
-    if matches!(request.method(), b"TRACE" | b"CONNECT") {
-        return Err(Failure::Method);
-    }
-    path::check(request.path())?;
-    let mut normal = path::normalise(request.path());
+    let mut normal = routing::path(request)?;
     let client = origin.client_of(&options.trust, request);
-    let host = request.host();
     let headers = RoutedBy(&request.fields);
-    let found = snapshot.routes.find(&router::Request {
-        scheme: if origin.tls { Scheme::Https } else { Scheme::Http },
-        method: std::str::from_utf8(request.method()).unwrap_or_default(),
-        host: host.map_or("", |host| host.name),
-        port: host.and_then(|host| host.port),
-        path: &normal,
-        query: request.query(),
-        headers: &headers,
-        sni: origin.sni.as_deref(),
-        source: Some(client),
-        destination: Some(origin.local),
-    });
+    let found = snapshot.routes.find(&routing::asked(request, origin, client, &normal, &headers));
     let mut found = Some(found.ok_or(Failure::NoRoute)?);
     let Some(Match { payload, prefix: matched, .. }) = found else {
         return Err(Failure::NoRoute);
@@ -193,8 +178,7 @@ async fn proxy<'s, B: Body, A: Answer>(
         own_answer::send(thread, request, response, id, &reply, answer, record, phases).await?;
         return Ok(());
     }
-    let base = entry.service.as_deref().and_then(|entry| entry.service.path.as_deref());
-    let mut target = target(entry, base, matched, &normal);
+    let mut target = routing::target(entry, matched, &normal);
 
     // Access: plugins of route, service and consumer may answer, or change the request.
     let mut captured = None;
@@ -203,7 +187,7 @@ async fn proxy<'s, B: Body, A: Answer>(
             record.request_bytes = head_length(request);
         }
         // What was found in the request is kept apart from it, since plugins may change it.
-        let captures = captures(found.as_ref());
+        let captures = routing::captures(found.as_ref());
         let kept = normal.into_owned();
         let entering = Entering {
             client: origin.client(client, protocol::is_secure(request, origin)),
@@ -252,11 +236,10 @@ async fn proxy<'s, B: Body, A: Answer>(
     }
 
     // Balance and forward; the answer is on its way to the client when this returns.
-    let prefix = matched.filter(|prefix| entry.route.strip_path && *prefix > 1);
-    let prefix = prefix.and_then(|prefix| normal.get(..prefix));
+    let prefix = routing::stripped(entry, matched, &normal);
     let captured = |name: &str| match &captured {
         Some(captured) => captured.get(name).map(<[u8]>::to_vec),
-        None => captures(found.as_ref()).get(name).map(<[u8]>::to_vec),
+        None => routing::captures(found.as_ref()).get(name).map(<[u8]>::to_vec),
     };
     let (host, identity) = {
         let phases = phases.borrow();
@@ -284,14 +267,14 @@ async fn proxy<'s, B: Body, A: Answer>(
             product: &options.product,
         },
         inputs: &Ties {
-            thread,
             request,
             client,
             path: &normal,
             captures: &captured,
             identity: &identity,
+            new_uuid: &|| thread.new_uuid(),
         },
-        websocket: asks_for_websocket(request),
+        websocket: routing::asks_for_websocket(request),
         timers: (&timers.upstream_out, &timers.upstream_in),
     };
     // Header filter: what the gateway adds, and where plugins see the head.
@@ -398,58 +381,9 @@ fn log<A: Answer>(
     });
 }
 
-/// The path to ask the upstream for.
-fn target(
-    entry: &RouteEntry,
-    base: Option<&str>,
-    matched: Option<usize>,
-    normal: &[u8],
-) -> Vec<u8> {
-    let base = base.unwrap_or_default().as_bytes();
-    let joined =
-        path::upstream(base, entry.path_handling(), entry.route.strip_path, matched, normal);
-    match path::escape(&joined) {
-        Cow::Borrowed(_) => joined,
-        Cow::Owned(escaped) => escaped,
-    }
-}
-
-/// What the path's regular expression captured, where there is one.
-fn captures(found: Option<&Match<'_, '_, std::sync::Arc<RouteEntry>>>) -> Captures {
-    let mut captures = Captures::default();
-    let Some(groups) = found.and_then(Match::captures) else { return captures };
-    for (number, (name, value)) in groups.iter().enumerate() {
-        if let Some(value) = value {
-            captures.0.push((number.to_string(), value.to_vec()));
-            captures.0.extend(name.map(|name| (name.to_owned(), value.to_vec())));
-        }
-    }
-    captures
-}
-
 /// The length of a head, as it was sent over HTTP/1.
 fn head_length(request: &RequestHead) -> u64 {
     let line = request.method().len() + request.target().len() + b"  HTTP/1.1\r\n\r\n".len();
     let fields = request.fields.iter().map(|field| field.name.len() + field.value.len() + 4);
     (line + fields.sum::<usize>()) as u64
-}
-
-/// Whether a request asks for a WebSocket (RFC 6455 §4.1), the only protocol that connections are handed over to.
-fn asks_for_websocket(request: &RequestHead) -> bool {
-    request.connection().upgrade
-        && request.method() == b"GET"
-        && request
-            .fields
-            .all(Name::Upgrade)
-            .any(|value| list(value).any(|name| name.eq_ignore_ascii_case(b"websocket")))
-}
-
-/// The fields of a request as the router asks for them.
-struct RoutedBy<'a>(&'a Fields);
-
-impl Headers for RoutedBy<'_> {
-    fn each(&self, name: &str, see: &mut dyn FnMut(&[u8]) -> ControlFlow<()>) -> ControlFlow<()> {
-        let named = |field: &Field<'_>| field.name.eq_ignore_ascii_case(name.as_bytes());
-        self.0.iter().filter(named).try_for_each(|field| see(field.value))
-    }
 }

@@ -25,6 +25,7 @@ use crate::{
     access_log::{AccessLog, Both, FLUSH, Writer},
     counters::{self, Counters, Traffic},
     error_template::{TemplateError, Templates},
+    explain::Explainer,
     listener::{self, Acceptor, BindError},
     options::Options,
     secure::ClientPem,
@@ -52,6 +53,7 @@ pub struct Running {
     threads: Vec<JoinHandle<io::Result<()>>>,
     counters: Vec<Arc<Counters>>,
     logs: Both<Writer>,
+    explainer: Explainer,
 }
 
 /// The proxy did not start.
@@ -151,6 +153,9 @@ impl Bound {
             .then(|| Tls::new(snapshots.clone(), &options.certificates, &options.tls))
             .transpose()?
             .map(Arc::new);
+        let addresses =
+            self.listeners.iter().map(|bound| (bound.address, bound.listener.ssl)).collect();
+        let explainer = Explainer::new(snapshots.clone(), options.clone(), addresses);
         let mut shares: Vec<Share> =
             (0..options.threads.max(1)).map(|_| Share::default()).collect();
         let acceptor = |listener: &Listener, config: fn(&Tls) -> &Arc<ServerConfig>| {
@@ -207,7 +212,7 @@ impl Bound {
                 std::thread::Builder::new().name(name).spawn(run).map_err(StartError::Thread)?,
             );
         }
-        Ok(Running { threads, counters: all_counters, logs })
+        Ok(Running { threads, counters: all_counters, logs, explainer })
     }
 }
 
@@ -222,6 +227,12 @@ impl Running {
     #[must_use]
     pub fn traffic(&self) -> Traffic {
         Traffic::new(self.counters.clone())
+    }
+
+    /// Who tells what would become of a request.
+    #[must_use]
+    pub fn explainer(&self) -> Explainer {
+        self.explainer.clone()
     }
 
     /// Has the access logs opened anew, after their files were moved away (SIGUSR1 in nginx' and Kong's tradition).

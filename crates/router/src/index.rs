@@ -7,6 +7,7 @@ use smallvec::SmallVec;
 use crate::bucket::Bucket;
 use crate::entry::{Entry, Places};
 use crate::hosts::Hosts;
+use crate::list::Enough;
 use crate::name::Name;
 use crate::tree::{Tree, Vacant};
 
@@ -49,6 +50,51 @@ impl<T> Index<T> {
         }
         self.beginnings.prefixes_of(host.as_bytes(), &mut by_path);
         by_path(&self.any);
+    }
+
+    /// Calls `see` with the places of entries that could hold wherever one of these places does.
+    pub(crate) fn above<'t>(&'t self, places: &Places, see: impl FnMut(&'t Bucket<T>)) {
+        // Such an entry stands above every place, so above the first.
+        let host = match places.hosts.first() {
+            None | Some(None) => "",
+            Some(Some(Name::Exact(name) | Name::Prefix(name) | Name::Suffix(name))) => name,
+        };
+        self.visit(host, places.paths.first().map(Vec::as_slice).unwrap_or_default(), see);
+    }
+
+    /// Calls `see`, until it has seen enough, with the places under these: of the same hosts, or of
+    /// narrower wildcards, and of the same paths or longer ones. What has no exact host goes after
+    /// what has one in all but the oddest orders, so it is not looked for there.
+    pub(crate) fn below<'t>(
+        &'t self,
+        places: &Places,
+        mut see: impl FnMut(&'t Bucket<T>) -> Enough,
+    ) {
+        for host in &places.hosts {
+            for path in &places.paths {
+                let mut in_tree = |tree: &'t ByPath<T>| tree.under(path, &mut see);
+                let enough = match host {
+                    None => Enough::from(
+                        in_tree(&self.any) == Enough::Yes
+                            || self.beginnings.under(b"", &mut in_tree) == Enough::Yes
+                            || self.endings.under(b"", &mut in_tree) == Enough::Yes,
+                    ),
+                    Some(Name::Exact(name)) => {
+                        self.exact.get(name).map_or(Enough::No, &mut in_tree)
+                    }
+                    Some(Name::Prefix(beginning)) => {
+                        self.beginnings.under(beginning.as_bytes(), &mut in_tree)
+                    }
+                    Some(Name::Suffix(ending)) => {
+                        let backwards: Vec<u8> = ending.bytes().rev().collect();
+                        self.endings.under(&backwards, &mut in_tree)
+                    }
+                };
+                if enough == Enough::Yes {
+                    return;
+                }
+            }
+        }
     }
 
     /// Whether nothing is left in it, not even an empty place.

@@ -95,3 +95,9 @@ pub(crate) enum Enough {
     Yes,
     No,
 }
+
+impl From<bool> for Enough {
+    fn from(enough: bool) -> Enough {
+        if enough { Enough::Yes } else { Enough::No }
+    }
+}

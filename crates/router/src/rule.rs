@@ -1,6 +1,7 @@
 //! The conditions of a route, compiled.
 
 use std::borrow::Cow;
+use std::fmt;
 use std::ops::ControlFlow;
 
 use model::{Protocol, Route};
@@ -37,6 +38,23 @@ pub enum Condition<'t> {
     Header(&'t str),
     /// `expression`
     Expression,
+}
+
+impl fmt::Display for Condition<'_> {
+    /// The route's field.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Condition::Protocols => "protocols",
+            Condition::Hosts => "hosts",
+            Condition::Methods => "methods",
+            Condition::Snis => "snis",
+            Condition::Sources => "sources",
+            Condition::Destinations => "destinations",
+            Condition::Paths => "paths",
+            Condition::Header(name) => return write!(f, "headers.{name}"),
+            Condition::Expression => "expression",
+        })
+    }
 }
 
 /// All conditions of one entry: each list is a choice, and one of each list must hold. An empty

@@ -1,13 +1,10 @@
 //! Routes that no request can reach, because another takes all of theirs.
 
-use std::sync::Arc;
-
-use model::Route;
 use rustc_hash::{FxHashMap, FxHashSet};
 use uuid::Uuid;
 
-use crate::entry::{self, Entry};
-use crate::error::Rejected;
+use crate::entry::{Entry, Places};
+use crate::list::Enough;
 use crate::rank::Rank;
 use crate::table::Table;
 
@@ -23,66 +20,105 @@ pub struct Shadow {
     pub whole: bool,
 }
 
+/// At most so many other entries are looked at for one route.
+const MOST: usize = 1000;
+
 impl<T> Table<T> {
-    /// Which routes hide `route` and which it would hide, if it were in the table (in place of
-    /// the one with its id). Costs a comparison with every route.
+    /// Which routes hide a route of the table, and which it hides. Looks only where the index has
+    /// such routes, and at no more than a fixed number of them, so the cost does not grow with the
+    /// table. A route without exact hosts that hides one with exact hosts, which takes a negative
+    /// `regex_priority` in Kong's original order, is found when the hidden one is asked about.
     ///
     /// What is reported is so; where conditions cannot be compared (two different regular
-    /// expressions, expressions) nothing is reported.
-    ///
-    /// # Errors
-    /// If the route cannot be compiled.
-    pub fn shadows(&self, route: &Route) -> Result<Vec<Shadow>, Rejected> {
-        let new = entry::entries(route, &(), self.rules())?;
+    /// expressions, expressions) or where routes are too many nothing is reported.
+    pub fn shadows(&self, route: Uuid) -> Vec<Shadow> {
         // Hidden parts by (hidden, hider).
         let mut pairs: FxHashMap<(Uuid, Uuid), FxHashSet<Rank>> = FxHashMap::default();
         let mut hidden: FxHashMap<Uuid, FxHashSet<Rank>> = FxHashMap::default();
-        let mut hide = |part: Rank, of: Uuid, by: Uuid| {
-            pairs.entry((of, by)).or_default().insert(part);
-            hidden.entry(of).or_default().insert(part);
-        };
-        for old in self.all_entries().filter(|old| old.route != route.id) {
-            for new in &new {
-                if hides(old, new) {
-                    hide(new.rank, new.route, old.route);
-                } else if hides(new, old) {
-                    hide(old.rank, old.route, new.route);
+        let mut left = MOST;
+        for own in self.entries(route).iter().filter(|own| own.rule.expression.is_none()) {
+            let mut look = |other: &Entry<T>| {
+                if left == 0 {
+                    return Enough::Yes;
                 }
-            }
+                left -= 1;
+                let found = if other.route == route {
+                    None
+                } else if hides(other, own) {
+                    Some((own.rank, (own.route, other.route)))
+                } else if hides(own, other) {
+                    Some((other.rank, (other.route, own.route)))
+                } else {
+                    None
+                };
+                if let Some((part, pair)) = found {
+                    pairs.entry(pair).or_default().insert(part);
+                    hidden.entry(pair.0).or_default().insert(part);
+                }
+                Enough::No
+            };
+            let (places, index) = (Places::of(&own.rule), self.index(own.stream));
+            index.above(&places, |bucket| {
+                bucket.visit_all(&mut |list| {
+                    list.walk(|other| {
+                        // Those behind it hide nothing of it.
+                        if other.rank <= own.rank { Enough::Yes } else { look(other) }
+                    });
+                });
+            });
+            index.below(&places, |bucket| {
+                let mut enough = Enough::No;
+                bucket.visit_all(&mut |list| {
+                    list.walk(|other| {
+                        enough = look(other);
+                        enough
+                    });
+                });
+                enough
+            });
         }
-        let parts = |id: Uuid| if id == route.id { new.len() } else { self.entries(id).len() };
         let mut shadows: Vec<_> = pairs
             .into_keys()
             .map(|(of, by)| Shadow {
                 hidden: of,
                 by,
-                whole: hidden.get(&of).is_some_and(|hidden| hidden.len() == parts(of)),
+                whole: hidden.get(&of).is_some_and(|parts| parts.len() == self.entries(of).len()),
             })
             .collect();
         shadows.sort_unstable();
-        Ok(shadows)
+        shadows
     }
 }
 
-fn hides<A, B>(upper: &Arc<Entry<A>>, lower: &Arc<Entry<B>>) -> bool {
+fn hides<T>(upper: &Entry<T>, lower: &Entry<T>) -> bool {
     upper.stream == lower.stream && upper.rank > lower.rank && upper.rule.covers(&lower.rule)
 }
 
 #[cfg(test)]
 mod tests {
-    use model::Route;
+    use std::collections::BTreeSet;
 
-    use super::Shadow;
-    use crate::rules::Rules;
+    use model::Route;
+    use proptest::collection::vec;
+    use proptest::prelude::{prop_assert_eq, proptest};
+    use proptest::sample::select;
+    use uuid::Uuid;
+
+    use super::{Shadow, hides};
+    use crate::entry::Entry;
+    use crate::name::Name;
+    use crate::rules::{Calculation, Rules};
     use crate::table::Table;
     use crate::testing::{hosts, paths, texts, with_header, with_id};
+    use crate::tests::http_route;
 
     fn shadows(present: &[Route], new: &Route) -> Vec<(u128, u128, bool)> {
         let mut table = Table::new(Rules::default());
         for route in present {
             table.insert(route, ()).unwrap();
         }
-        let shadows = table.shadows(new).unwrap();
+        table.insert(new, ()).unwrap();
+        let shadows = table.shadows(new.id);
         shadows
             .into_iter()
             .map(|Shadow { hidden, by, whole }| (hidden.as_u128(), by.as_u128(), whole))
@@ -131,5 +167,53 @@ mod tests {
         assert_eq!(shadows(std::slice::from_ref(&some), &one), [(0, 1, true)]);
         let other = with_id(0, with_header(paths(&["/a"]), "x", &["w1"]));
         assert_eq!(shadows(&[some], &other), []);
+    }
+
+    proptest! {
+        #[test]
+        fn the_index_has_all_that_hide_each_other(
+            routes in vec(http_route(), 1..12),
+            calculation in select(vec![Calculation::Original, Calculation::Strict]),
+        ) {
+            let mut table = Table::new(Rules { calculation, ..Rules::default() });
+            for route in &routes {
+                table.insert(route, ()).unwrap();
+            }
+            for route in &routes {
+                let shadows = table.shadows(route.id).into_iter();
+                let found: BTreeSet<_> = shadows.map(|s| (s.hidden, s.by)).collect();
+                prop_assert_eq!(&found, &plainly(&table, route.id), "{:?}", route);
+            }
+        }
+    }
+
+    /// The pairs of hidden and hider, by a look at all entries.
+    fn plainly(table: &Table<()>, route: Uuid) -> BTreeSet<(Uuid, Uuid)> {
+        let exact = |entry: &Entry<()>| {
+            let mut hosts = entry.rule.hosts.iter();
+            hosts.len() > 0 && hosts.all(|host| matches!(host.name, Name::Exact(_)))
+        };
+        let mut pairs = BTreeSet::new();
+        for own in table.entries(route) {
+            for other in table.all_entries().filter(|other| other.route != route) {
+                if hides(other, own) {
+                    pairs.insert((route, other.route));
+                } else if hides(own, other) && (exact(own) || !exact(other)) {
+                    pairs.insert((other.route, route));
+                }
+            }
+        }
+        pairs
+    }
+
+    #[test]
+    fn what_is_looked_at_is_bounded() {
+        let mut table = Table::new(Rules::default());
+        for id in 1..3000 {
+            let value = format!("{id}");
+            table.insert(&with_id(id, with_header(paths(&["/a"]), "x", &[&value])), ()).unwrap();
+        }
+        table.insert(&with_id(0, paths(&["/a"])), ()).unwrap();
+        assert_eq!(table.shadows(Uuid::from_u128(0)), []);
     }
 }

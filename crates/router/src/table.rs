@@ -98,6 +98,7 @@ impl<T> Table<T> {
     }
 
     /// The entries of all routes, in no order.
+    #[cfg(test)]
     pub(crate) fn all_entries(&self) -> impl Iterator<Item = &Arc<Entry<T>>> {
         self.routes.values().flat_map(|entries| entries.iter())
     }

@@ -4,3 +4,5 @@ mod arbitrary;
 mod properties;
 mod recorded;
 mod stream;
+
+pub(crate) use arbitrary::http_route;

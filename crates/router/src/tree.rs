@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use smallvec::SmallVec;
 
+use crate::list::Enough;
+
 /// What may be nothing, so that the tree can drop it.
 pub(crate) trait Vacant {
     fn is_vacant(&self) -> bool;
@@ -83,13 +85,62 @@ impl<V> Tree<V> {
                 }
                 Target::Branch(branch) => {
                     see(&branch.value);
-                    next = rest
-                        .first()
-                        .and_then(|first| memchr::memchr(*first, &branch.firsts))
-                        .and_then(|at| branch.edges.get(at));
+                    next = branch.edge(rest);
                 }
             }
         }
+    }
+}
+
+impl<V> Tree<V> {
+    /// Calls `see` with the value of every key that begins with `prefix` until it has seen enough.
+    pub(crate) fn under<'t>(
+        &'t self,
+        prefix: &[u8],
+        see: &mut dyn FnMut(&'t V) -> Enough,
+    ) -> Enough {
+        let (mut rest, mut next) = (prefix, self.0.as_ref());
+        while let Some(edge) = next {
+            let common = common_beginning(&edge.label, rest);
+            rest = &rest[common..];
+            if rest.is_empty() {
+                return edge.all(see);
+            }
+            if common < edge.label.len() {
+                return Enough::No;
+            }
+            match &edge.target {
+                Target::List(items) => {
+                    let mut found = items.iter().filter(|item| item.suffix.starts_with(rest));
+                    return Enough::from(found.any(|item| see(&item.value) == Enough::Yes));
+                }
+                Target::Branch(branch) => next = branch.edge(rest),
+            }
+        }
+        Enough::No
+    }
+}
+
+impl<V> Edge<V> {
+    /// Calls `see` with every value behind it until it has seen enough.
+    fn all<'t>(&'t self, see: &mut dyn FnMut(&'t V) -> Enough) -> Enough {
+        match &self.target {
+            Target::List(items) => {
+                Enough::from(items.iter().any(|item| see(&item.value) == Enough::Yes))
+            }
+            Target::Branch(branch) => Enough::from(
+                see(&branch.value) == Enough::Yes
+                    || branch.edges.iter().any(|edge| edge.all(see) == Enough::Yes),
+            ),
+        }
+    }
+}
+
+impl<V> Branch<V> {
+    /// The edge that `text` goes on by.
+    fn edge(&self, text: &[u8]) -> Option<&Edge<V>> {
+        let at = memchr::memchr(*text.first()?, &self.firsts)?;
+        self.edges.get(at)
     }
 }
 

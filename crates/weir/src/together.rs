@@ -7,6 +7,7 @@ use control_plane::Together;
 use process::Process;
 use settings::Settings;
 
+use crate::explain::Explained;
 use crate::local::Local;
 
 /// Both planes, running; the process's tasks end them.
@@ -39,7 +40,8 @@ pub async fn start(settings: &Settings, process: &Process) -> anyhow::Result<Run
     let (dialer, listener) = wire::pipe();
     let data = data_plane::start(settings, process, Some(dialer))?;
     let local = Arc::new(Local::new(data.view.clone()));
-    let together = Together { listener, data_plane: local };
+    let explain = Arc::new(Explained::new(data.view.explainer().clone()));
+    let together = Together { listener, data_plane: local, explain };
     let control = control_plane::start(settings, process, Some(together)).await?;
     Ok(Running { control, data })
 }

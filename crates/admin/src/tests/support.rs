@@ -37,6 +37,7 @@ pub(crate) fn state(store: Arc<dyn Store>) -> State {
         barrier: Arc::new(Nobody),
         fleet: Arc::new(Nobody),
         node: Arc::new(Nobody),
+        explain: None,
         declarative: None,
         about: Arc::new(About {
             node_id: Uuid::from_u128(1),

@@ -74,7 +74,8 @@ impl RoundRobin {
         let (pick, fraction) = self.position();
         let Some(wheel) = Wheel::new(pool) else {
             let stride = Stride::new(pool);
-            let begin = (fraction * stride.total() as f64) as u64;
+            // Rounded, so that a copy for the same peers stands where the original does.
+            let begin = (fraction * stride.total() as f64).round() as u64;
             return RoundRobin::starting(Order::Stride(stride, begin), 0);
         };
         // The peer whose turn it is stays the next; if it is gone, the one after it.

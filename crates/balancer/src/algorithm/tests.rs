@@ -60,6 +60,22 @@ fn recorded_shares() {
 
 proptest! {
     #[test]
+    fn a_copy_takes_the_turn_that_comes(
+        weights in prop::collection::vec(prop_oneof![0u32..40, 100u32..2_000], 1..40),
+        seed: u64,
+        behind in 0u64..50,
+    ) {
+        prop_assume!(weights.iter().any(|weight| *weight > 0));
+        let pool = pool_of(&weights);
+        for name in [Name::RoundRobin, Name::LeastConnections, Name::Latency] {
+            let algorithm = build(name, &pool, seed);
+            picks(&*algorithm, &pool, behind);
+            let copied = picks(&*algorithm.rebuilt(&pool), &pool, 1);
+            prop_assert_eq!(copied, picks(&*algorithm, &pool, 1), "{:?}", name);
+        }
+    }
+
+    #[test]
     fn every_window_is_exact(weights in prop::collection::vec(0u32..40, 1..40), seed: u64) {
         prop_assume!(weights.iter().any(|weight| *weight > 0));
         check_exact(&weights, seed);

@@ -77,6 +77,10 @@ impl Gateway {
         Gateway::start(&[service(1, backend, json!({})), route(1, 1, json!({"paths": ["/"]}))])
     }
 
+    pub(crate) fn explainer(&self) -> crate::Explainer {
+        self.running.as_ref().unwrap().explainer()
+    }
+
     pub(crate) async fn connect(&self) -> Client {
         Client::over(TcpStream::connect(self.address).await.unwrap())
     }

@@ -7,6 +7,7 @@ mod bodies;
 mod clients;
 mod connections;
 mod errors;
+mod explain;
 mod flow;
 mod grpc;
 mod http2;

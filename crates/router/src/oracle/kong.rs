@@ -12,6 +12,7 @@ use uuid::Uuid;
 
 use super::Found;
 use super::translation::expression_of;
+use crate::conditions::Conditions;
 use crate::entry::{groups, part_id};
 use crate::rank::Rank;
 use crate::request::Request;
@@ -22,7 +23,9 @@ use crate::rules::Rules;
 ///
 /// It compares bytes: give it hosts, SNIs and header fields of expressions in lower case.
 pub struct Kong {
-    router: Router<'static>,
+    /// Kong has an engine for each.
+    http: Router<'static>,
+    stream: Router<'static>,
     /// The ids of the parts, with their routes'.
     routes: Vec<(Uuid, Uuid)>,
 }
@@ -33,7 +36,8 @@ impl Kong {
     /// # Errors
     /// What the engine says to a route that it does not take.
     pub fn new(routes: &[Route], rules: Rules) -> Result<Kong, String> {
-        let mut kong = Kong { router: Router::new(schema()), routes: Vec::new() };
+        let router = || Router::new(schema());
+        let mut kong = Kong { http: router(), stream: router(), routes: Vec::new() };
         for route in routes {
             let groups = groups(route, rules);
             for (paths, number) in groups.iter().zip(1..) {
@@ -44,7 +48,9 @@ impl Kong {
                     ..route.clone()
                 };
                 let priority = usize::try_from(rank.number()).unwrap_or(usize::MAX);
-                kong.router.add_matcher(priority, id, &expression_of(&part, rules))?;
+                let stream = Conditions(route).is_stream();
+                let router = if stream { &mut kong.stream } else { &mut kong.http };
+                router.add_matcher(priority, id, &expression_of(&part, rules))?;
                 kong.routes.push((id, route.id));
             }
         }
@@ -54,10 +60,11 @@ impl Kong {
     /// The route that Kong finds. Text that is no UTF-8 is none for it.
     pub fn find(&self, request: &Request<'_>) -> Option<Found> {
         let mut context = Context::new(schema());
-        for field in self.router.fields.keys() {
+        let router = if request.scheme.is_http() { &self.http } else { &self.stream };
+        for field in router.fields.keys() {
             values(field, request, &mut |value| context.add_value(field, value));
         }
-        if !self.router.execute(&mut context) {
+        if !router.execute(&mut context) {
             return None;
         }
         let found = context.result?;

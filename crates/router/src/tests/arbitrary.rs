@@ -76,7 +76,7 @@ fn ids() -> impl Strategy<Value = Uuid> {
 }
 
 /// Classic HTTP routes with at least one condition.
-pub(super) fn http_route() -> impl Strategy<Value = Route> {
+pub(crate) fn http_route() -> impl Strategy<Value = Route> {
     let conditions = (
         option::of(some_of(HOSTS)),
         option::of(some_of(PATHS)),

@@ -1,6 +1,8 @@
 //! The command line of `weir`.
 
+mod api;
 mod configuration;
+mod explain;
 mod hybrid;
 mod migrate;
 mod start;
@@ -25,6 +27,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Result<()> {
         Some(("hybrid", matches)) => hybrid::run(matches),
         Some(("dump", matches)) => configuration::dump(matches),
         Some(("load", matches)) => configuration::load(matches),
+        Some(("explain", matches)) => explain::run(matches),
         // `version` is the only other one; clap refuses the rest.
         _ => version(),
     }
@@ -50,6 +53,7 @@ fn command() -> Command {
         .subcommand(hybrid::command())
         .subcommand(configuration::dump_command())
         .subcommand(configuration::load_command())
+        .subcommand(explain::command())
         .subcommand(Command::new("version").about("Print the version"))
 }
 
