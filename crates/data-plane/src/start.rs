@@ -109,8 +109,9 @@ pub fn start(
         Arc::new(Counters(subscribe::Counters::new(&subscription))),
     )
     .dialing(Arc::new(Dialer(Connector::new(&resolver(settings)))));
-    let builder =
+    let mut builder =
         Builder::new(rules(settings), plugins::bundled(), node.clone(), random.next_u64());
+    builder.look_up_in(environment());
     let cell = Cell::new(builder.snapshot());
     let keeper = KeeperSettings {
         resolver: resolver(settings),
@@ -118,6 +119,8 @@ pub fn start(
         seed: random.next_u64(),
     };
     let live = Live::new(Keeper::start(keeper, process.clock.clone(), &process.tasks));
+    let follower = live.clone();
+    builder.follow(Arc::new(move |change| follower.follow(&[change])));
     let (proxy, streams) = (bound.addresses(), bound.stream_addresses());
     let threads = bound.run(&cell, process.tasks.shutdown())?;
     threads.register(&process.metrics, id);
@@ -213,6 +216,12 @@ fn resolver(settings: &Settings) -> ResolverSettings {
         not_found_ttl: settings.dns_not_found_ttl,
         error_ttl: settings.dns_error_ttl,
     }
+}
+
+/// Where entities' references to secrets are looked up.
+#[expect(clippy::disallowed_methods, reason = "which variables are secrets, entities say")]
+fn environment() -> snapshot::Environment {
+    Arc::new(|name| std::env::var(name).ok())
 }
 
 /// Client certificates for probes, from whatever is served at the time.

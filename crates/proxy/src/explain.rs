@@ -202,7 +202,7 @@ impl Explainer {
             "service".to_owned(),
             json!({ "id": service.service.id, "name": service.service.name }),
         );
-        let affinity = service.upstream.affinity(&Ties {
+        let affinity = service.upstream().affinity(&Ties {
             request,
             client,
             path: &normal,
@@ -251,7 +251,7 @@ async fn target(
     affinity: &Affinity,
     told: &mut Map<String, Value>,
 ) -> Result<Lease, Failure> {
-    let upstream = &service.upstream;
+    let upstream = service.upstream();
     told.insert(
         "upstream".to_owned(),
         json!({ "id": upstream.id(), "name": *upstream.config().name }),

@@ -57,7 +57,7 @@ impl Call<'_> {
         record: &mut Record<'_>,
         mut prepare: impl FnMut(&mut ResponseHead, &Record<'_>, Option<&str>) -> Result<(), Failure>,
     ) -> Result<(), Failure> {
-        let upstream = &self.service.upstream;
+        let upstream = self.service.upstream();
         let affinity = upstream.affinity(self.inputs);
         let retries = self.service.service.retries.unwrap_or_default();
         let mut again = Again::new(upstream, self.request.method(), retries);
@@ -120,7 +120,7 @@ impl Call<'_> {
         let end = again.try_end(begun);
         if is_grpc(&self.service.service) {
             let prepare = |response: &mut ResponseHead, record: &mut Record<'_>| {
-                let cookie = self.service.upstream.set_cookie(affinity, lease);
+                let cookie = self.service.upstream().set_cookie(affinity, lease);
                 prepare(response, record, cookie.as_deref())
             };
             return self
@@ -157,7 +157,7 @@ impl Call<'_> {
             let prepare = |response: &mut ResponseHead| {
                 record.answered(progress.answered.get(), response.status());
                 to.take(response.status(), &progress)?;
-                let cookie = self.service.upstream.set_cookie(affinity, lease);
+                let cookie = self.service.upstream().set_cookie(affinity, lease);
                 prepare(response, record, cookie.as_deref())
             };
             let (timer, answered) = (self.timers.1, &progress.answered);
@@ -263,7 +263,7 @@ impl Call<'_> {
         if !self.service.is_secured() {
             return Ok(None);
         }
-        let fallback = self.service.upstream.config().client_certificate;
+        let fallback = self.service.upstream().config().client_certificate;
         let mut profiles = self.thread.profiles.borrow_mut();
         profiles.secure(self.snapshot, &self.service.service, fallback, host, address).map(Some)
     }

@@ -23,7 +23,7 @@ pub(crate) async fn pick(
     tried: &[SocketAddr],
 ) -> Result<Lease, Failure> {
     found(service, tried, || {
-        service.upstream.pick(&Pick { key: affinity.key(), tried, now: Instant::now() })
+        service.upstream().pick(&Pick { key: affinity.key(), tried, now: Instant::now() })
     })
     .await
 }
@@ -34,7 +34,7 @@ pub(crate) async fn pick(
 /// As [`pick`].
 pub(crate) async fn preview(service: &ServiceEntry, affinity: &Affinity) -> Result<Lease, Failure> {
     found(service, &[], || {
-        service.upstream.preview(&Pick { key: affinity.key(), tried: &[], now: Instant::now() })
+        service.upstream().preview(&Pick { key: affinity.key(), tried: &[], now: Instant::now() })
     })
     .await
 }
@@ -48,7 +48,7 @@ async fn found(
     if matches!(picked, Err(NoPeer::Unresolved)) {
         // Only the first request for a name comes here; all others find what was resolved.
         // Whether the limit has passed shows in the pick.
-        let _ = tokio::time::timeout(RESOLVE_LIMIT, service.upstream.resolved()).await;
+        let _ = tokio::time::timeout(RESOLVE_LIMIT, service.upstream().resolved()).await;
         picked = pick();
     }
     picked.map_err(|why| match why {
@@ -64,8 +64,8 @@ async fn found(
 
 /// Counts what came of an attempt, for the target's health.
 pub(crate) fn report(service: &ServiceEntry, lease: &Lease, outcome: Outcome, now: Instant) {
-    let change = service.upstream.report(lease.peer(), outcome, Source::Passive, now);
+    let change = service.upstream().report(lease.peer(), outcome, Source::Passive, now);
     if let Some(change) = change {
-        upstream::log_transition(&service.upstream.config(), &change);
+        upstream::log_transition(&service.upstream().config(), &change);
     }
 }

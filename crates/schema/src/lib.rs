@@ -24,6 +24,7 @@ pub mod lua;
 mod openapi;
 mod path;
 mod record;
+mod reference;
 mod rule;
 #[cfg(test)]
 mod samples;

@@ -1,22 +1,25 @@
 //! From changes to the next snapshot.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fmt;
+use std::hash::BuildHasher;
 use std::sync::Arc;
 
-use balancer::Upstream;
 use model::{
     CaCertificate, Certificate, Change, Cursor, Key, KeySet, Kind, OAuth2Token, Plugin, Protocol,
     RevokedCertificate, Route, Sni, TargetHealth, Transaction, Vault,
 };
 use plugin::{Instance, Node, Phases, Registry, Scope};
+use rustc_hash::FxBuildHasher;
 use uuid::Uuid;
 
 use crate::chain::Running;
+use crate::destination::Follow;
 use crate::instances::Instances;
 use crate::live::LiveChange;
 use crate::rejection::{Rejection, Rejections};
 use crate::routing::Routing;
+use crate::secrets::{self, Environment, Secrets};
 use crate::snapshot::Snapshot;
 use crate::upstreams::Upstreams;
 
@@ -35,6 +38,11 @@ pub struct Builder {
     instances: Instances,
     stream_instances: Instances,
     rejections: Rejections,
+    secrets: Secrets,
+    /// Entities that refer to secrets, and the hash of what they are with them.
+    referring: BTreeMap<(Kind, Uuid), Option<u64>>,
+    /// Those of them that are to be resolved, once all vaults are known.
+    unresolved: BTreeSet<(Kind, Uuid)>,
 }
 
 /// What came of a change.
@@ -44,7 +52,7 @@ pub struct Applied {
     pub snapshot: Arc<Snapshot>,
     /// All that is rejected as things stand.
     pub rejections: Vec<Rejection>,
-    /// What has happened to live upstreams.
+    /// What has happened to the upstreams of upstream entities.
     pub upstreams: Vec<LiveChange>,
 }
 
@@ -73,6 +81,9 @@ impl Builder {
             instances: Instances::default(),
             stream_instances: Instances::default(),
             rejections: Rejections::default(),
+            secrets: Secrets::new(Arc::new(|_| None)),
+            referring: BTreeMap::new(),
+            unresolved: BTreeSet::new(),
         }
     }
 
@@ -81,9 +92,16 @@ impl Builder {
         Arc::new(self.next.clone())
     }
 
-    /// The live upstream of an upstream entity.
-    pub fn upstream(&self, id: Uuid) -> Option<&Arc<Upstream>> {
-        self.upstreams.get(id)
+    /// From now on references to secrets are looked up in this environment. Without it there is
+    /// none.
+    pub fn look_up_in(&mut self, environment: Environment) {
+        self.secrets = Secrets::new(environment);
+    }
+
+    /// From now on `follow` hears of upstreams that consist of a service's host; those of upstream
+    /// entities are in [`Applied::upstreams`].
+    pub fn follow(&mut self, follow: Follow) {
+        self.upstreams.follow(follow);
     }
 
     /// Replaces everything. What is there before and after keeps its state, and costs nothing if
@@ -125,8 +143,38 @@ impl Builder {
         if former == change.body && !self.rejections.contains(kind, id) {
             return;
         }
+        if change.body.as_deref().is_some_and(|body| body.contains(secrets::MARK)) {
+            let entity = (kind.clone(), id);
+            self.referring.entry(entity.clone()).or_default();
+            self.unresolved.insert(entity);
+            return;
+        }
+        if !self.referring.is_empty() {
+            self.referring.remove(&(kind.clone(), id));
+            self.unresolved.remove(&(kind.clone(), id));
+        }
         let outcome = self.dispatch(kind, id, change.body.as_deref());
         self.rejections.set(kind, id, outcome);
+    }
+
+    /// Takes in what refers to secrets, with the secrets.
+    fn resolve(&mut self) {
+        for (kind, id) in std::mem::take(&mut self.unresolved) {
+            let known = self.known.get(&kind).and_then(|ids| ids.get(&id)).cloned();
+            let Some(body) = known else { continue };
+            let resolved = self.secrets.resolve(self.registry, &kind, id, &body);
+            let taken = resolved.as_ref().map_or(&*body, |resolved| &resolved.body);
+            let hash = FxBuildHasher.hash_one(taken);
+            let Some(former) = self.referring.get_mut(&(kind.clone(), id)) else { continue };
+            if former.replace(hash) == Some(hash) && !self.rejections.contains(&kind, id) {
+                continue;
+            }
+            let outcome = self.dispatch(&kind, id, Some(taken)).map_err(|reason| match &resolved {
+                Some(resolved) => resolved.redact(reason),
+                None => reason,
+            });
+            self.rejections.set(&kind, id, outcome);
+        }
     }
 
     fn dispatch(&mut self, kind: &Kind, id: Uuid, body: Option<&str>) -> Result<(), String> {
@@ -154,6 +202,10 @@ impl Builder {
         }
         if *kind == CaCertificate::KIND {
             return self.apply_authority(id, body);
+        }
+        if *kind == Vault::KIND {
+            self.unresolved.extend(self.referring.keys().cloned());
+            return self.secrets.apply(id, body);
         }
         if UNUSED.contains(kind) || body.is_none() {
             return Ok(());
@@ -262,6 +314,7 @@ impl Builder {
 
     /// Carries out what the changes taken in entail, in the order of who depends on whom.
     fn settle(&mut self, at: Cursor) -> Applied {
+        self.resolve();
         let renamed = self.upstreams.settle();
         self.routing.settle(
             &mut self.next.routes,
@@ -322,11 +375,5 @@ fn guarded_by(body: &str) -> Option<(Arc<str>, Scope, Traffic)> {
 
 /// Kinds that this version knows and that no snapshot is made of. The health that was set by hand
 /// is the live upstreams' business, revoked certificates are the control planes'.
-const UNUSED: [Kind; 6] = [
-    Key::KIND,
-    KeySet::KIND,
-    RevokedCertificate::KIND,
-    TargetHealth::KIND,
-    Vault::KIND,
-    OAuth2Token::KIND,
-];
+const UNUSED: [Kind; 5] =
+    [Key::KIND, KeySet::KIND, RevokedCertificate::KIND, TargetHealth::KIND, OAuth2Token::KIND];

@@ -5,6 +5,8 @@ use std::sync::Arc;
 use balancer::{Lease, Origin, Upstream};
 use model::{PathHandling, Protocol, Route, Service};
 
+use crate::destination::Destination;
+
 /// A route and what follows from matching it.
 #[derive(Debug)]
 pub struct RouteEntry {
@@ -36,15 +38,20 @@ impl RouteEntry {
 pub struct ServiceEntry {
     /// The entity.
     pub service: Arc<Service>,
-    /// The upstream that its host names, or one that consists of its host.
-    pub upstream: Arc<Upstream>,
+    pub(crate) destination: Destination,
 }
 
 impl ServiceEntry {
+    /// The upstream that its host names, or one that consists of its host, which is made when it is
+    /// asked for first.
+    pub fn upstream(&self) -> &Arc<Upstream> {
+        self.destination.upstream()
+    }
+
     /// The host that a target is asked for, without port: the upstream's `host_header`, the
     /// target's name, or the service's host when that is what was resolved.
     pub fn host_for(&self, lease: &Lease) -> Arc<str> {
-        let config = self.upstream.config();
+        let config = self.upstream().config();
         if config.origin == Origin::ServiceHost {
             return config.name.clone();
         }

@@ -88,7 +88,7 @@ impl Routing {
             dirty.into_iter().filter_map(|id| self.settle_service(id, table, upstreams)).collect();
         // Behind all that was taken, so that an implicit upstream that stays in use is not let go.
         for former in former {
-            upstreams.release(&former.service.host, former.service.port, &former.upstream);
+            upstreams.release(&former.service.host, former.service.port, &former.destination);
         }
         for id in std::mem::take(&mut self.dirty_routes) {
             let outcome = self.settle_route(id, table);
@@ -113,8 +113,8 @@ impl Routing {
     ) -> Option<Arc<ServiceEntry>> {
         let former = self.entries.remove(&id);
         if let Some(service) = self.services.get(&id) {
-            let upstream = upstreams.destination(&service.host, service.port);
-            let entry = Arc::new(ServiceEntry { service: Arc::clone(service), upstream });
+            let destination = upstreams.destination(&service.host, service.port);
+            let entry = Arc::new(ServiceEntry { service: Arc::clone(service), destination });
             self.entries.insert(id, entry);
         }
         let was_enabled = former.as_ref().is_some_and(|former| former.service.enabled);

@@ -1,7 +1,8 @@
-use std::sync::{Arc, LazyLock};
+use std::sync::{Arc, LazyLock, mpsc};
 
 use model::{Change, Cursor, Kind, Transaction};
 use plugin::{BuildError, Definition, Instance, Listing, Node, Phases, Plugin, Registry};
+use schema::Field;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -31,22 +32,27 @@ impl Registry for TwoPlugins {
 }
 
 fn build(instance: &Instance<'_>) -> Result<Arc<dyn Plugin>, BuildError> {
-    match instance.config.get("broken") {
-        Some(_) => Err(BuildError("it is broken".to_owned())),
-        None => Ok(Arc::new(Marker)),
+    if instance.config.contains_key("broken") {
+        return Err(BuildError("it is broken".to_owned()));
+    }
+    match instance.config.get("password").and_then(Value::as_str) {
+        None | Some("open sesame") => Ok(Arc::new(Marker)),
+        Some(other) => Err(BuildError(format!("'{other}' opens nothing"))),
     }
 }
 
 fn builder() -> Builder {
     let phases = Phases { access: true, ..Phases::default() };
     let definition = |name| {
-        static NO_SETTINGS: LazyLock<schema::Record> = LazyLock::new(schema::Record::default);
+        static CONFIG: LazyLock<schema::Record> = LazyLock::new(|| {
+            schema::Record::new("").field("password", Field::string().referenceable())
+        });
         let listing = Listing {
             name,
             version: "1.0.0",
             priority: 1,
-            schema: schema::Subschema::new(),
-            config: &NO_SETTINGS,
+            schema: schema::Subschema::new().field("config", Field::record(CONFIG.clone())),
+            config: &CONFIG,
             example: "",
         };
         Definition { listing, phases, build }
@@ -130,7 +136,7 @@ fn meets(applied: &Applied, host: &str) -> String {
     let route = found.payload;
     let Some(service) = &route.service else { return "no service".into() };
     let mut peers: Vec<String> =
-        service.upstream.peers().iter().map(|peer| peer.address().to_string()).collect();
+        service.upstream().peers().iter().map(|peer| peer.address().to_string()).collect();
     peers.sort();
     let chains = &applied.snapshot.plugins;
     let chain = chains.chain(route.route.id, Some(service.service.id));
@@ -145,7 +151,7 @@ fn meets(applied: &Applied, host: &str) -> String {
         "{} {} {} {peers:?} {plugins:?}",
         route.route.id,
         service.service.host,
-        service.upstream.id()
+        service.upstream().id()
     )
 }
 
@@ -171,16 +177,33 @@ fn a_service_follows_the_upstream_that_its_host_names() {
     assert!(meets(&named, "a.test").contains("127.0.0.1:81"), "a snapshot never changes");
 }
 
-#[test]
-fn what_nobody_uses_any_more_is_let_go() {
+/// A builder, and what it tells of implicit upstreams.
+fn followed() -> (Builder, mpsc::Receiver<LiveChange>) {
+    let (tell, told) = mpsc::channel();
     let mut builder = builder();
-    builder.apply(&[transaction(0, vec![service(1, "127.0.0.9", true)])]);
+    // What is dropped behind the receiver is told to nobody.
+    builder.follow(Arc::new(move |change| drop(tell.send(change))));
+    (builder, told)
+}
+
+#[test]
+fn an_implicit_upstream_lives_from_its_first_request_to_its_last_snapshot() {
+    let (mut builder, told) = followed();
+    let changes = vec![service(1, "127.0.0.9", true), route(1, "a.test", 1)];
+    let first = builder.apply(&[transaction(0, changes)]);
+    assert!(told.try_recv().is_err(), "nobody has asked for it");
+    assert!(meets(&first, "a.test").contains("127.0.0.9"));
+    let Ok(LiveChange::Put(made)) = told.try_recv() else { panic!("it was not told") };
+    meets(&first, "a.test");
+
     let moved = builder.apply(&[transaction(1, vec![service(1, "127.0.0.8", true)])]);
-    let removed: Vec<_> =
-        moved.upstreams.iter().filter(|c| matches!(c, LiveChange::Removed(_))).collect();
-    assert_eq!((moved.upstreams.len(), removed.len()), (2, 1), "{:?}", moved.upstreams);
-    let same = builder.apply(&[transaction(2, vec![service(1, "127.0.0.8", true)])]);
-    assert!(same.upstreams.is_empty(), "{:?}", same.upstreams);
+    assert!(told.try_recv().is_err(), "requests of the snapshot before may still use it");
+    drop(first);
+    let Ok(LiveChange::Removed(gone)) = told.try_recv() else { panic!("it was not let go") };
+    assert!(Arc::ptr_eq(&made, &gone));
+    drop(moved);
+    builder.apply(&[transaction(2, vec![service(1, "127.0.0.7", true)])]);
+    assert!(told.try_recv().is_err(), "what was never made is let go in silence");
 }
 
 #[test]
@@ -318,15 +341,55 @@ fn what_is_the_same_is_left_as_it_is() {
     assert!(Arc::ptr_eq(&entry(&first), &entry(&again)));
     let emptied = builder.replace(at(3), &[]);
     assert!(emptied.snapshot.routes.is_empty());
-    assert_eq!(emptied.upstreams.len(), 2);
+    assert!(matches!(emptied.upstreams[..], [LiveChange::Removed(_)]), "{:?}", emptied.upstreams);
 }
 
 #[test]
 fn two_that_swap_an_implicit_upstream_keep_it() {
-    let mut builder = builder();
+    let (mut builder, told) = followed();
     let one = |host, number| service(number, host, true);
-    builder.apply(&[transaction(0, vec![one("127.0.0.1", 1), one("127.0.0.2", 2)])]);
+    let routes = vec![route(1, "a.test", 1), route(2, "b.test", 2)];
+    let services = vec![one("127.0.0.1", 1), one("127.0.0.2", 2)];
+    let first = builder.apply(&[transaction(0, [services, routes].concat())]);
+    let (a, b) = (meets(&first, "a.test"), meets(&first, "b.test"));
+    assert_eq!(told.try_iter().count(), 2);
+    drop(first);
     let swap = vec![one("127.0.0.2", 1), one("127.0.0.1", 2)];
     let swapped = builder.apply(&[transaction(1, swap)]);
-    assert!(swapped.upstreams.is_empty(), "{:?}", swapped.upstreams);
+    let upstream = |met: &str| met.split(' ').nth(2).unwrap().to_owned();
+    assert_eq!(upstream(&meets(&swapped, "a.test")), upstream(&b));
+    assert_eq!(upstream(&meets(&swapped, "b.test")), upstream(&a));
+    assert_eq!(told.try_iter().count(), 0, "none is made anew or let go");
+}
+
+#[test]
+fn secrets_are_looked_up_anew_when_their_vault_changes_and_not_told() {
+    let mut builder = builder();
+    builder.look_up_in(Arc::new(|name| match name {
+        "RIGHT_DOOR" => Some("open sesame".to_owned()),
+        "WRONG_DOOR" => Some("open barley".to_owned()),
+        _ => None,
+    }));
+    let config = json!({"password": "{vault://cave/door}"});
+    let plugin =
+        put("plugins", id(PLUGIN, 1), json!({"name": "first", "enabled": true, "config": config}));
+    let vault = |prefix: &str| {
+        let config = json!({ "prefix": prefix });
+        put("vaults", id(10, 1), json!({"name": "env", "prefix": "cave", "config": config}))
+    };
+    // The vault may come behind what refers to it.
+    let right = builder.apply(&[transaction(0, vec![plugin, vault("right_")])]);
+    assert_eq!(right.rejections, []);
+    let first = unscoped(&right).unwrap().plugin.clone().unwrap();
+
+    let wrong = builder.apply(&[transaction(1, vec![vault("wrong_")])]);
+    assert_eq!(wrong.rejections.len(), 1);
+    assert_eq!(wrong.rejections[0].reason, "'******' opens nothing");
+    let kept = unscoped(&wrong).unwrap().plugin.clone().unwrap();
+    assert!(Arc::ptr_eq(&first, &kept), "the last good version stays");
+
+    let gone = builder.apply(&[transaction(2, vec![gone("vaults", id(10, 1))])]);
+    assert_eq!(gone.rejections[0].reason, "'' opens nothing", "as in Kong, it is empty then");
+    let again = builder.apply(&[transaction(3, vec![vault("right-")])]);
+    assert_eq!(again.rejections, []);
 }

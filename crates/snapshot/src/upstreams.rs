@@ -1,4 +1,4 @@
-//! Live upstreams: those of upstream entities, and those that consist of a service's own host.
+//! Upstreams: the live ones of upstream entities, and those that consist of a service's own host.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::hash::BuildHasher;
@@ -9,21 +9,20 @@ use model::{Kind, Target};
 use rustc_hash::FxBuildHasher;
 use uuid::Uuid;
 
+use crate::destination::{Destination, Follow, ImplicitUpstream};
 use crate::live::LiveChange;
-
-/// Namespace of the ids of implicit upstreams.
-const IMPLICIT: Uuid = Uuid::from_u128(0x6c1d_8f0a_93b7_4f6e_9c52_0d1e_7ab3_44f8);
 
 /// All live upstreams. They keep their state (health, counters, position) through every change
 /// that leaves them in place.
-#[derive(Debug, Default)]
 pub(crate) struct Upstreams {
     seed: u64,
     live: HashMap<Uuid, Arc<Upstream>>,
     by_name: HashMap<Box<str>, Uuid>,
     targets: HashMap<Uuid, (Uuid, TargetSpec)>,
     of_upstream: HashMap<Uuid, BTreeSet<Uuid>>,
-    implicit: HashMap<(Box<str>, u16), Implicit>,
+    implicit: HashMap<(Arc<str>, u16), Implicit>,
+    /// Whoever looks after implicit upstreams.
+    follow: Follow,
     /// Changes of targets since the last [`Upstreams::settle`], by upstream.
     pending: BTreeMap<Uuid, Vec<TargetChange>>,
     /// Names that came to mean something else since the last settling.
@@ -31,16 +30,31 @@ pub(crate) struct Upstreams {
     changes: Vec<LiveChange>,
 }
 
-#[derive(Debug)]
 struct Implicit {
-    upstream: Arc<Upstream>,
+    upstream: Arc<ImplicitUpstream>,
     users: usize,
 }
 
 impl Upstreams {
     /// `seed` decides where turns begin: random per node.
     pub(crate) fn new(seed: u64) -> Upstreams {
-        Upstreams { seed, ..Upstreams::default() }
+        Upstreams {
+            seed,
+            live: HashMap::new(),
+            by_name: HashMap::new(),
+            targets: HashMap::new(),
+            of_upstream: HashMap::new(),
+            implicit: HashMap::new(),
+            follow: Arc::new(|_| {}),
+            pending: BTreeMap::new(),
+            renamed: BTreeSet::new(),
+            changes: Vec::new(),
+        }
+    }
+
+    /// From now on `follow` hears of implicit upstreams.
+    pub(crate) fn follow(&mut self, follow: Follow) {
+        self.follow = follow;
     }
 
     /// Takes an upstream or target over, or away. `None` when the entity is of another kind.
@@ -158,26 +172,25 @@ impl Upstreams {
 
     /// Where a service with this host and port sends its requests. An implicit upstream counts
     /// its users: whoever takes one gives it back by [`Upstreams::release`].
-    pub(crate) fn destination(&mut self, host: &str, port: u16) -> Arc<Upstream> {
+    pub(crate) fn destination(&mut self, host: &str, port: u16) -> Destination {
         let named = self.by_name.get(host).and_then(|id| self.live.get(id));
         if let Some(upstream) = named {
-            return Arc::clone(upstream);
+            return Destination::Entity(Arc::clone(upstream));
         }
-        let seed = self.seed;
-        let changes = &mut self.changes;
-        let implicit = self.implicit.entry((host.into(), port)).or_insert_with(|| {
-            let id = Uuid::new_v5(&IMPLICIT, format!("{host}:{port}").as_bytes());
-            let upstream = Upstream::for_host(id, host, port, seed ^ hash(id));
-            changes.push(LiveChange::Put(Arc::clone(&upstream)));
+        let host: Arc<str> = host.into();
+        let implicit = self.implicit.entry((Arc::clone(&host), port)).or_insert_with(|| {
+            let follow = Arc::clone(&self.follow);
+            let upstream = Arc::new(ImplicitUpstream::new(host, port, self.seed, follow));
             Implicit { upstream, users: 0 }
         });
         implicit.users += 1;
-        Arc::clone(&implicit.upstream)
+        Destination::Host(Arc::clone(&implicit.upstream))
     }
 
     /// Gives back what [`Upstreams::destination`] gave for this host and port.
-    pub(crate) fn release(&mut self, host: &str, port: u16, upstream: &Arc<Upstream>) {
-        let key = (Box::from(host), port);
+    pub(crate) fn release(&mut self, host: &str, port: u16, destination: &Destination) {
+        let Destination::Host(upstream) = destination else { return };
+        let key = (Arc::from(host), port);
         let Some(implicit) = self.implicit.get_mut(&key) else { return };
         if !Arc::ptr_eq(&implicit.upstream, upstream) {
             return;
@@ -185,11 +198,10 @@ impl Upstreams {
         implicit.users -= 1;
         if implicit.users == 0 {
             self.implicit.remove(&key);
-            self.changes.push(LiveChange::Removed(Arc::clone(upstream)));
         }
     }
 
-    /// What has happened to live upstreams since the last call, at most one change for each.
+    /// What has happened to upstream entities since the last call, at most one change for each.
     pub(crate) fn take_changes(&mut self) -> Vec<LiveChange> {
         let mut last: BTreeMap<Uuid, LiveChange> = BTreeMap::new();
         for change in std::mem::take(&mut self.changes) {
@@ -198,16 +210,12 @@ impl Upstreams {
         last.into_values().collect()
     }
 
-    /// The live upstream of an entity.
-    pub(crate) fn get(&self, id: Uuid) -> Option<&Arc<Upstream>> {
-        self.live.get(&id)
-    }
-
     fn seed_of(&self, id: Uuid) -> u64 {
         self.seed ^ hash(id)
     }
 }
 
-fn hash(id: Uuid) -> u64 {
+/// Spreads a seed over upstreams.
+pub(crate) fn hash(id: Uuid) -> u64 {
     FxBuildHasher.hash_one(id)
 }

@@ -164,9 +164,9 @@ async fn connect(
     record: &mut Record,
 ) -> Result<(UdpSocket, Lease), Failure> {
     let ties = Ties { thread, client: record.client };
-    let affinity = service.upstream.affinity(&ties);
+    let affinity = service.upstream().affinity(&ties);
     let retries = service.service.retries.unwrap_or_default();
-    let mut again = Again::new(&service.upstream, b"", retries);
+    let mut again = Again::new(service.upstream(), b"", retries);
     loop {
         let lease = peers::pick(service, &affinity, again.tried()).await?;
         let address = lease.address();

@@ -117,7 +117,7 @@ struct Connecting<'a> {
 impl Connecting<'_> {
     /// Connects to a target, to another one if that fails. The lease counts the session as long as it is held.
     async fn run(&self, record: &mut Record) -> Result<(Stream, Lease), Failure> {
-        let ServiceEntry { service, upstream } = self.service;
+        let (service, upstream) = (&self.service.service, self.service.upstream());
         let ties = Ties { thread: self.thread, client: record.client };
         let affinity = upstream.affinity(&ties);
         let limit = milliseconds(service.connect_timeout);
@@ -156,7 +156,7 @@ impl Connecting<'_> {
         if !self.service.is_secured() {
             return Ok(None);
         }
-        let ServiceEntry { service, upstream } = self.service;
+        let (service, upstream) = (&self.service.service, self.service.upstream());
         let name = self.service.host_for(lease);
         let name = self.preserved.unwrap_or(&name);
         let fallback = upstream.config().client_certificate;
