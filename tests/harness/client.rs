@@ -87,6 +87,15 @@ impl Client {
         send(&self.proxy, request)
     }
 
+    /// The common name of the certificate that a TLS listener shows for a server name.
+    ///
+    /// # Errors
+    /// When there is no handshake.
+    pub fn certificate(&self, listener: SocketAddr, server_name: &str) -> Result<Option<String>> {
+        let base = Base::tls(&listener.to_string(), Some(server_name), None);
+        Ok(exchange(&base, &Request::new("GET", "/"))?.certificate)
+    }
+
     /// Calls the proxy until it answers with this status.
     ///
     /// # Errors

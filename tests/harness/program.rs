@@ -31,9 +31,22 @@ impl Program {
     /// # Errors
     /// When it cannot be built or started.
     pub fn start<S: AsRef<OsStr>>(name: &str, arguments: &[S]) -> Result<Program> {
+        Program::start_with(name, arguments, &[])
+    }
+
+    /// As [`Program::start`], with these variables in its environment.
+    ///
+    /// # Errors
+    /// When it cannot be built or started.
+    pub fn start_with<S: AsRef<OsStr>>(
+        name: &str,
+        arguments: &[S],
+        environment: &[(&str, String)],
+    ) -> Result<Program> {
         let mut child = Command::new(built(name)?)
             .args(arguments)
             .env("WEIR_LOG_FORMAT", "json")
+            .envs(environment.iter().cloned())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())

@@ -10,5 +10,6 @@ mod metrics;
 mod mtls;
 mod processes;
 mod rate_limiting;
+mod secrets;
 mod sync;
 mod walks;
