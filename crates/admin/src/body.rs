@@ -11,7 +11,7 @@ use http_body::Body;
 use http_body_util::BodyExt;
 use serde_json::Value;
 
-use crate::declarative::endpoint::Sent;
+use crate::declarative::Sent;
 use crate::error::Refusal;
 use crate::form::{self, Argument, MAX_ARGUMENTS};
 use crate::state::Object;

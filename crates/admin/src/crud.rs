@@ -390,7 +390,7 @@ pub(crate) fn row(entity: &'static EntityType, object: &Object) -> Row {
     Row {
         kind: entity.kind(),
         id: parts.id,
-        body: Value::Object(object.clone()).to_string().into(),
+        body: serde_json::to_string(object).unwrap_or_default().into(),
         keys: parts.keys.into_iter().map(key).collect(),
         references: parts.references.into_iter().map(reference).collect(),
         tags: parts.tags,

@@ -19,9 +19,9 @@ impl Current {
         self.lock().clone().unwrap_or_else(|| NOTHING.to_owned())
     }
 
-    /// Notes that this text is what is loaded.
-    pub(crate) fn set(&self, text: &str) {
-        *self.lock() = Some(hash_of(text));
+    /// Notes that the text with this hash is what is loaded.
+    pub(crate) fn set(&self, hash: String) {
+        *self.lock() = Some(hash);
     }
 
     fn lock(&self) -> MutexGuard<'_, Option<String>> {

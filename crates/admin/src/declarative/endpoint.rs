@@ -1,26 +1,20 @@
 //! `/config` where there is no database, and Weir's `/declarative` where there is one: the whole
 //! configuration as text, both ways.
 
+use std::collections::BTreeMap;
+
 use http::{HeaderName, HeaderValue, StatusCode, header};
-use serde_json::{Map, Value, json};
+use model::EntityType;
+use serde_json::{Value, json};
 
 use crate::answer::Answer;
 use crate::call::Call;
-use crate::declarative::{self, current};
+use crate::declarative::{self, Sent, current};
 use crate::error::Refusal;
-use crate::state::State;
+use crate::state::{Object, State};
 use crate::write::{commit, conclude};
 
 const REVISION: HeaderName = HeaderName::from_static("x-weir-revision");
-
-/// A configuration as a client sent it.
-#[derive(Clone, Debug)]
-pub(crate) enum Sent {
-    /// Text in YAML or JSON.
-    Text(String),
-    /// A JSON object that is the configuration itself.
-    Object(Value),
-}
 
 /// GET `/config`: Kong's answer, the text within JSON.
 pub(crate) async fn show(state: &State) -> Result<Answer, Refusal> {
@@ -36,21 +30,21 @@ pub(crate) async fn dump(state: &State) -> Result<Answer, Refusal> {
     Ok(answer.with(REVISION, &at.revision.to_string()))
 }
 
-/// POST: replaces the whole configuration, under one revision.
+/// POST: replaces the whole configuration, under one revision. `/config` answers with all of it, as
+/// Kong does, `/declarative` with how many entities it has.
 pub(crate) async fn load(call: &Call<'_>, sent: Option<Sent>) -> Result<Answer, Refusal> {
     let state = call.state;
     let sent = sent.ok_or_else(|| Refusal::bad_request("expected a declarative configuration"))?;
-    let read = match &sent {
-        Sent::Text(text) => {
-            let known = state.declarative.as_ref().map(|current| current.hash());
-            let asked = call.query.text("check_hash") == Some("1");
-            if asked && known == Some(current::hash_of(text)) {
-                return Ok(Answer::empty(StatusCode::NOT_MODIFIED));
-            }
-            declarative::read(state, text)
-        }
-        Sent::Object(value) => declarative::read_value(state, value.clone()),
+    let hash = match &sent {
+        Sent::Text(text) => current::hash_of(text),
+        Sent::Object(value) => current::hash_of(&value.to_string()),
     };
+    let known = state.declarative.as_ref().map(|current| current.hash());
+    let asked = matches!(sent, Sent::Text(_)) && call.query.text("check_hash") == Some("1");
+    if asked && known.as_ref() == Some(&hash) {
+        return Ok(Answer::empty(StatusCode::NOT_MODIFIED));
+    }
+    let read = declarative::read(state, sent).await?;
     let flattened = matches!(call.query.text("flatten_errors"), Some("1" | "true" | "on" | "yes"));
     let configuration = match read {
         Ok(configuration) => configuration,
@@ -63,19 +57,25 @@ pub(crate) async fn load(call: &Call<'_>, sent: Option<Sent>) -> Result<Answer, 
         "loading a declarative configuration"
     );
     let committed = commit(state, operations).await?;
-    if let Some(current) = &state.declarative {
-        match &sent {
-            Sent::Text(text) => current.set(text),
-            Sent::Object(value) => current.set(&value.to_string()),
+    let entities = configuration.entities;
+    let body = match &state.declarative {
+        Some(current) => {
+            current.set(hash);
+            loaded(entities)
         }
-    }
-    let mut collections: Map<String, Value> = Map::new();
-    for (entity, object) in configuration.entities {
-        let all = collections.entry(entity.name).or_insert_with(|| json!({}));
-        if let (Some(id), Value::Object(all)) = (object.get("id").and_then(Value::as_str), all) {
-            all.insert(id.to_owned(), Value::Object(object.clone()));
-        }
-    }
-    let answer = Answer::json(StatusCode::CREATED, &Value::Object(collections));
+        None => json!({ "entities": entities.len() }),
+    };
+    let answer = Answer::json(StatusCode::CREATED, &body);
     Ok(conclude(state, call.wait, &committed, answer).await)
+}
+
+/// Kong's answer: every entity by its id, under its collection.
+fn loaded(entities: Vec<(&'static EntityType, Object)>) -> Value {
+    let mut collections: BTreeMap<&str, Object> = BTreeMap::new();
+    for (entity, object) in entities {
+        if let Some(id) = object.get("id").and_then(Value::as_str).map(str::to_owned) {
+            collections.entry(entity.name).or_default().insert(id, Value::Object(object));
+        }
+    }
+    json!(collections)
 }

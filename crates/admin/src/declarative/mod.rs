@@ -11,7 +11,7 @@ mod export;
 mod faults;
 mod identify;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use model::{EntityType, Kind};
 use schema::Violations;
@@ -35,19 +35,32 @@ pub(crate) struct Configuration {
     pub(crate) entities: Vec<(&'static EntityType, Object)>,
 }
 
-/// Reads a configuration: JSON, else YAML.
-///
-/// # Errors
-/// Everything that is wrong with it.
-pub(crate) fn read(state: &State, text: &str) -> Result<Configuration, Faults> {
-    read_value(state, document::parse(text)?)
+/// A configuration as a client sent it.
+#[derive(Clone, Debug)]
+pub(crate) enum Sent {
+    /// Text in YAML or JSON.
+    Text(String),
+    /// A JSON object that is the configuration itself.
+    Object(Value),
 }
 
-/// As [`read`], for one that is parsed already.
+/// Reads a configuration, off the threads that answer others: a large one takes seconds.
 ///
 /// # Errors
-/// Everything that is wrong with it.
-pub(crate) fn read_value(state: &State, value: Value) -> Result<Configuration, Faults> {
+/// Everything that is wrong with it; or that it could not be read to its end.
+pub(crate) async fn read(
+    state: &State,
+    sent: Sent,
+) -> Result<Result<Configuration, Faults>, Refusal> {
+    let state = state.clone();
+    let reading = tokio::task::spawn_blocking(move || match sent {
+        Sent::Text(text) => read_value(&state, document::parse(&text)?),
+        Sent::Object(value) => read_value(&state, value),
+    });
+    reading.await.map_err(|error| Refusal::Broken(format!("reading it has broken off: {error}")))
+}
+
+fn read_value(state: &State, value: Value) -> Result<Configuration, Faults> {
     let mut document = document::take_apart(value, state.about.router_flavor)?;
     let mut faults = Faults::default();
     identify::identify(&mut document, || state.new_id(), &mut faults);
@@ -90,12 +103,13 @@ pub(crate) fn read_value(state: &State, value: Value) -> Result<Configuration, F
 
 /// Reads a text and makes the store hold it; see [`crate::Api::load`].
 pub(crate) async fn load(state: &State, text: &str) -> Result<usize, String> {
-    let configuration = read(state, text).map_err(|faults| faults.message())?;
     let failed = |refusal: Refusal| refusal.into_answer().message();
+    let read = read(state, Sent::Text(text.to_owned())).await.map_err(failed)?;
+    let configuration = read.map_err(|faults| faults.message())?;
     let operations = operations(state, &configuration).await.map_err(failed)?;
     commit(state, operations).await.map_err(|refused| failed(refused.into()))?;
     if let Some(current) = &state.declarative {
-        current.set(text);
+        current.set(current::hash_of(text));
     }
     Ok(configuration.entities.len())
 }
@@ -151,7 +165,7 @@ fn same_but_for_times(one: &Object, other: &Object) -> bool {
 /// Keys that no two entities may share.
 #[derive(Default)]
 struct Unique {
-    taken: BTreeSet<(&'static str, &'static str, String)>,
+    taken: HashSet<(&'static str, &'static str, String)>,
 }
 
 impl Unique {
