@@ -104,7 +104,7 @@ pub(crate) fn save(dir: &Path, kept: &Kept) -> io::Result<()> {
 }
 
 /// A file that only its owner reads: configuration holds secrets.
-pub(crate) fn private() -> OpenOptions {
+fn private() -> OpenOptions {
     let mut options = OpenOptions::new();
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
@@ -112,7 +112,7 @@ pub(crate) fn private() -> OpenOptions {
 }
 
 /// Makes renames in a folder last.
-pub(crate) fn sync_dir(dir: &Path) -> io::Result<()> {
+fn sync_dir(dir: &Path) -> io::Result<()> {
     File::open(dir)?.sync_all()
 }
 

@@ -30,7 +30,7 @@ pub struct Settings {
 /// A data plane as it describes itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Node {
-    /// Kept over restarts; see [`crate::node_id`].
+    /// Kept over restarts.
     pub id: Uuid,
     /// The name of its machine.
     pub hostname: String,
