@@ -28,14 +28,18 @@ const OLDEST: i32 = 13;
 /// not get, a statement that takes too long, and a transaction whose client has fallen silent.
 struct Session {
     statement_timeout: &'static str,
+    /// The longest silence within a transaction: between looking and applying the writer judges,
+    /// which takes seconds for 100,000 operations on a busy machine.
+    idle_timeout: &'static str,
     /// Look-ups by index, planned once: right from the first row to the millionth. Left alone, the
     /// planner would learn from empty tables to scan them, and keep to it until they are analysed.
     look_up: bool,
 }
 
-const READER: Session = Session { statement_timeout: "60s", look_up: false };
-const WRITER: Session = Session { statement_timeout: "10s", look_up: true };
-const BULK_WRITER: Session = Session { statement_timeout: "120s", look_up: true };
+const READER: Session = Session { statement_timeout: "60s", idle_timeout: "5s", look_up: false };
+const WRITER: Session = Session { statement_timeout: "10s", idle_timeout: "5s", look_up: true };
+const BULK_WRITER: Session =
+    Session { statement_timeout: "120s", idle_timeout: "60s", look_up: true };
 /// Longer than the server lets a writer's statement run.
 const WRITER_STEP: Duration = Duration::from_secs(15);
 const BULK_WRITER_STEP: Duration = Duration::from_secs(130);
@@ -192,7 +196,7 @@ fn session(options: &PostgresOptions, session: &Session) -> PgConnectOptions {
     let base = base(options).options([
         ("statement_timeout", session.statement_timeout),
         ("lock_timeout", "2s"),
-        ("idle_in_transaction_session_timeout", "5s"),
+        ("idle_in_transaction_session_timeout", session.idle_timeout),
         // Compiling pays for queries of another kind.
         ("jit", "off"),
         ("enable_seqscan", "off"),
