@@ -22,7 +22,7 @@ pub use backend::Backend;
 pub use client::{Client, Reply};
 pub use gateway::Gateway;
 pub use load::{Load, Sample, shares};
-pub use postgres::postgres;
+pub use postgres::{postgres, settings_of};
 pub use program::{Program, address};
 pub use prometheus::{Prometheus, promtool};
 pub use redis::Redis;

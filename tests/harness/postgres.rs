@@ -2,6 +2,7 @@
 
 use std::sync::OnceLock;
 
+use store_sql::PostgresOptions;
 use store_sql::testing::Server;
 use tokio::runtime::Runtime;
 
@@ -13,7 +14,12 @@ pub fn postgres() -> Vec<(String, String)> {
     static RUNTIME: OnceLock<Runtime> = OnceLock::new();
     let runtime = RUNTIME
         .get_or_init(|| Runtime::new().unwrap_or_else(|error| panic!("no runtime: {error}")));
-    let options = runtime.block_on(Server::shared().database());
+    settings_of(&runtime.block_on(Server::shared().database()))
+}
+
+/// The settings of a gateway on this database.
+pub fn settings_of(options: &PostgresOptions) -> Vec<(String, String)> {
+    let options = options.clone();
     let mut settings = vec![
         ("database", "postgres".to_owned()),
         ("pg_host", options.host),

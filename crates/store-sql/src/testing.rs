@@ -4,6 +4,8 @@
 //! 127.0.0.1, and dies with the process that started it, however that ends: it is watched by a
 //! shell that waits on a pipe. Root cannot run Postgres, so root starts it as another user.
 
+pub mod plain;
+
 use std::fmt;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{Ipv4Addr, TcpListener};

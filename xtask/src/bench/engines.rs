@@ -14,6 +14,8 @@ pub(super) enum Engine {
     Balancer,
     /// What active health checks of many targets cost
     Probes,
+    /// Writes through the Admin API on both stores, beside plain SQL
+    Admin,
 }
 
 impl Engine {
@@ -29,6 +31,7 @@ impl Engine {
             Engine::Router => ("router", "router_bench"),
             Engine::Balancer => ("balancer", "balancer_bench"),
             Engine::Probes => ("upstream", "probe_bench"),
+            Engine::Admin => ("end-to-end", "admin_bench"),
         }
     }
 }
