@@ -91,6 +91,7 @@ impl Case {
             body: 0,
             tls: false,
             duration: Duration::from_secs(seconds),
+            fields: &[],
         };
         match self {
             Case::Small | Case::Routes | Case::Plugins => small,

@@ -20,6 +20,8 @@ pub(super) struct Load {
     pub(super) body: usize,
     pub(super) tls: bool,
     pub(super) duration: Duration,
+    /// Header fields beside the usual ones, or in their place, as `Name: value`; wrk only.
+    pub(super) fields: &'static [&'static str],
 }
 
 /// Who asks.
@@ -98,6 +100,7 @@ impl Load {
                 .arg(format!("-d{}s", self.seconds()))
                 .args(FIELDS.iter().flat_map(|field| ["-H", field]))
                 .args(["-H", &format!("Host: {host}"), "-H", &format!("apikey: {KEY}")])
+                .args(self.fields.iter().flat_map(|field| ["-H", field]))
                 .arg("-s")
                 .arg(&script)
                 .arg(self.url(gateway)),

@@ -11,6 +11,7 @@ mod guard;
 mod load;
 mod measure;
 mod peers;
+mod plugins;
 mod report;
 mod weir;
 
@@ -35,19 +36,19 @@ pub(crate) struct Arguments {
     #[arg(value_enum)]
     cases: Vec<Case>,
     /// Pairs of rounds, forward and backward
-    #[arg(long, default_value_t = 3)]
+    #[arg(long, global = true, default_value_t = 3)]
     pairs: usize,
     /// Compare with Pingora, too, which takes minutes to build
     #[arg(long)]
     pingora: bool,
     /// Seconds of each round
-    #[arg(long, default_value_t = 3)]
+    #[arg(long, global = true, default_value_t = 3)]
     seconds: u64,
     /// How what is measured is built: `release`, or `quick-release` while working on it
     #[arg(long, global = true, default_value = "release")]
     profile: String,
     /// Measure this program instead of building one, such as what `cargo xtask dist` made
-    #[arg(long, value_name = "FILE", conflicts_with = "profile")]
+    #[arg(long, global = true, value_name = "FILE", conflicts_with = "profile")]
     program: Option<PathBuf>,
 }
 
@@ -60,17 +61,17 @@ enum Part {
         #[arg(long)]
         record: bool,
     },
+    /// What each plugin adds to a request, and what it costs that there are any
+    Plugins,
     #[command(flatten)]
     Engine(Engine),
 }
 
 /// Measures, prints a table and writes it with a chart to `target/bench/`.
 pub(crate) fn run_bench(arguments: &Arguments) -> Result<()> {
-    let guarded = match arguments.part {
-        Some(Part::Guard { record }) => Some(record),
-        Some(Part::Engine(engine)) => return engine.run(&arguments.profile),
-        None => None,
-    };
+    if let Some(Part::Engine(engine)) = arguments.part {
+        return engine.run(&arguments.profile);
+    }
     if arguments.pairs == 0 || arguments.seconds == 0 {
         bail!("--pairs and --seconds must be at least 1");
     }
@@ -82,8 +83,13 @@ pub(crate) fn run_bench(arguments: &Arguments) -> Result<()> {
         Some(program) => program.clone(),
         None => build(&arguments.profile)?,
     };
-    if let Some(record) = guarded {
-        return guard::run(&weir, &arguments.profile, record);
+    let results = root().join("target/bench");
+    match arguments.part {
+        Some(Part::Guard { record }) => return guard::run(&weir, &arguments.profile, record),
+        Some(Part::Plugins) => {
+            return plugins::run(arguments.pairs, arguments.seconds, &weir, &results);
+        }
+        Some(Part::Engine(_)) | None => {}
     }
     if arguments.pingora {
         peers::build_pingora()?;
@@ -97,7 +103,7 @@ pub(crate) fn run_bench(arguments: &Arguments) -> Result<()> {
         println!("\n{case:?}");
         outcomes.push(measure_case(*case, arguments, &weir, &backend, &certificate)?);
     }
-    report::write(&outcomes, &root().join("target/bench"))
+    report::write(&outcomes, &results)
 }
 
 /// Sends the traffic of most cases through `weir`, one after the other: what a profile is taken of.

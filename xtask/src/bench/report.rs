@@ -153,7 +153,8 @@ fn chart(outcomes: &[Outcome]) -> String {
     svg + "</svg>\n"
 }
 
-fn median(mut values: Vec<f64>) -> f64 {
+/// The middle of some values.
+pub(super) fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     let middle = values.len() / 2;
     match values.len() {

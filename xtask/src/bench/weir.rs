@@ -20,6 +20,7 @@ use crate::bench::peers::{
     Backend, Certificate, GATEWAY_CPU, Gateway, HOST, Ports, folder, free_port, pinned, quiet,
     wait_for,
 };
+use crate::bench::plugins;
 use crate::run::read;
 
 /// What is configured.
@@ -30,6 +31,8 @@ pub(super) struct Setup {
     pub(super) routes: usize,
     /// Whether key-auth, rate-limiting and prometheus are on the service.
     pub(super) plugins: bool,
+    /// Whether each plugin is on a route of its own beside it ([`plugins::run`]).
+    pub(super) singly: bool,
     /// Changes of another route per second, as long as it runs.
     pub(super) changes: u32,
     /// Whether its instructions are counted (which makes it some fifty times slower).
@@ -38,7 +41,14 @@ pub(super) struct Setup {
 
 impl Default for Setup {
     fn default() -> Self {
-        Setup { label: "weir", routes: 1, plugins: false, changes: 0, counted: false }
+        Setup {
+            label: "weir",
+            routes: 1,
+            plugins: false,
+            singly: false,
+            changes: 0,
+            counted: false,
+        }
     }
 }
 
@@ -102,6 +112,9 @@ fn configuration(setup: Setup, backend: &Backend) -> String {
             r#",{{"name":"r{number}","hosts":["h{host}.test"],"paths":["/p{number}"]}}"#
         );
     }
+    if setup.singly {
+        routes.push_str(&plugins::routes());
+    }
     let plugins = if setup.plugins {
         r#"{"name":"key-auth"},{"name":"rate-limiting","config":{"second":100000000,"policy":"local"}},{"name":"prometheus"}"#
     } else {
@@ -109,9 +122,10 @@ fn configuration(setup: Setup, backend: &Backend) -> String {
     };
     format!(
         r#"{{"_format_version":"3.0","upstreams":[{{"name":"bench","targets":[{{"target":"127.0.0.1:{port}"}}]}}],
-"consumers":[{{"username":"bench","keyauth_credentials":[{{"key":"{KEY}"}}]}}],
+"consumers":[{{"username":"bench","keyauth_credentials":[{{"key":"{KEY}"}}]{credentials}}}],
 "services":[{{"name":"bench","host":"bench","plugins":[{plugins}],"routes":[{routes}]}}]}}"#,
         port = backend.port(),
+        credentials = if setup.singly { plugins::CREDENTIALS } else { "" },
     )
 }
 
