@@ -5,6 +5,7 @@ mod cluster;
 mod conformance;
 mod drill;
 mod examples;
+mod explain;
 mod fleet;
 mod metrics;
 mod mtls;

@@ -57,7 +57,7 @@ impl Target {
 }
 
 /// Runs the targets. What was learnt stays in `target/fuzz/corpus`, a finding in
-/// `target/fuzz/findings`; mended, it goes to `fuzz/seeds`.
+/// `target/fuzz/findings`; mended, it goes to `tests/fuzz/seeds`.
 pub(crate) fn run_fuzz(arguments: &Arguments) -> Result<()> {
     let programs = build()?;
     let targets = match arguments.target {
@@ -78,7 +78,7 @@ pub(crate) fn run_fuzz(arguments: &Arguments) -> Result<()> {
             .arg("-timeout=10")
             .arg("-print_final_stats=1")
             .arg(format!("-artifact_prefix={}/", findings.display()))
-            .args([corpus, root().join("fuzz/seeds").join(name)]));
+            .args([corpus, root().join("tests/fuzz/seeds").join(name)]));
         if let Err(error) = ran {
             println!("{error:#}");
             found.push(format!("{name} (see {})", findings.display()));

@@ -51,7 +51,7 @@ impl Crate {
         self.folder.join("Cargo.toml")
     }
 
-    /// Whether it lies in `crates/` (and is not `fuzz`, `tests` or `xtask`).
+    /// Whether it lies in `crates/` (and is not `tests`, `tests/fuzz` or `xtask`).
     fn is_on_a_floor(&self) -> bool {
         self.folder.parent() == Some(&root().join("crates"))
     }
@@ -85,7 +85,7 @@ fn crates() -> Result<Vec<Crate>> {
         .map(|entry| entry.map(|entry| entry.path()))
         .collect::<std::io::Result<_>>()?;
     folders.sort();
-    folders.extend(["fuzz", "tests", "xtask"].map(|name| root().join(name)));
+    folders.extend(["tests", "tests/fuzz", "xtask"].map(|name| root().join(name)));
     folders.retain(|folder| folder.join("Cargo.toml").is_file());
     folders.into_iter().map(read_crate).collect()
 }
