@@ -85,7 +85,7 @@ impl Api {
         B::Error: std::fmt::Display,
     {
         let segments = path::segments(parts.uri.path()).map_err(Refusal::bad_request)?;
-        let (endpoint, segments) = self.find(segments).ok_or(Refusal::NotFound)?;
+        let (endpoint, segments) = self.find(segments, &parts.headers).ok_or(Refusal::NotFound)?;
         let answer = self.answer_at(endpoint, segments, parts, body, scheme).await;
         let answer = answer.unwrap_or_else(Refusal::into_answer);
         if answer.status != StatusCode::METHOD_NOT_ALLOWED {
@@ -144,9 +144,15 @@ impl Api {
     }
 
     /// What the path stands for. The workspace may stand before every path, as clients put it
-    /// that are also written for Kong's other edition: `/default/services` is `/services`.
-    fn find<'s>(&self, mut segments: Vec<Segment<'s>>) -> Option<(Endpoint, Vec<Segment<'s>>)> {
-        if segments.first().is_none_or(|first| first.name() != model::WORKSPACE) {
+    /// that are also written for Kong's other edition: `/default/services` is `/services`. They
+    /// name themselves (`User-Agent`); whoever does not gets the 404 of Kong's open-source edition.
+    fn find<'s>(
+        &self,
+        mut segments: Vec<Segment<'s>>,
+        headers: &HeaderMap,
+    ) -> Option<(Endpoint, Vec<Segment<'s>>)> {
+        let named = headers.contains_key(header::USER_AGENT);
+        if !named || segments.first().is_none_or(|first| first.name() != model::WORKSPACE) {
             let endpoint = self.routes.find(&segments)?;
             return Some((endpoint, segments));
         }

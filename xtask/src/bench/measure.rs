@@ -1,24 +1,25 @@
 //! What a process costs, by what the kernel says of it.
 
 use std::fs;
-use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 
-/// CPU time of a process with its children and all their threads, user and system, to the
-/// nanosecond (`schedstat`; softirq work for its sockets is charged to it).
+/// Linux tells times in these to programs, on every machine (`USER_HZ`).
+const TICKS_PER_SECOND: u64 = 100;
+
+/// CPU time of a process with its children, user and system, threads that have ended included. The kernel counts it to
+/// the nanosecond (softirq work for its sockets is charged to it) and tells it in hundredths of a second.
 pub(super) fn cpu_time(pid: u32) -> Result<Duration> {
-    let mut total = 0;
+    let mut ticks = 0;
     for pid in family(pid)? {
-        let tasks = Path::new("/proc").join(pid.to_string()).join("task");
-        for task in fs::read_dir(&tasks).with_context(|| format!("process {pid} has ended"))? {
-            let Ok(text) = fs::read_to_string(task?.path().join("schedstat")) else { continue };
-            let first = text.split_whitespace().next().unwrap_or_default();
-            total += first.parse::<u64>().unwrap_or_default();
-        }
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat"));
+        let stat = stat.with_context(|| format!("process {pid} has ended"))?;
+        // The name may hold spaces; behind it come the state and 10 more fields, then user and system time.
+        let fields = stat.rsplit(')').next().unwrap_or_default().split_whitespace();
+        ticks += fields.skip(11).take(2).filter_map(|field| field.parse::<u64>().ok()).sum::<u64>();
     }
-    Ok(Duration::from_nanos(total))
+    Ok(Duration::from_millis(ticks * 1000 / TICKS_PER_SECOND))
 }
 
 /// Resident memory of a process with its children, in bytes.
