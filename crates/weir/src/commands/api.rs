@@ -69,7 +69,8 @@ async fn exchange(
         .header(header::HOST, format!("{host}:{port}"))
         .header(header::CONTENT_TYPE, content_type)
         .body(Full::new(body))?;
-    let answer = async {
+    // The sender goes with the answer: while there is one, the connection stays open.
+    let answer = async move {
         let answer = sender.send_request(request).await?;
         let status = answer.status();
         Ok::<_, hyper::Error>((status, answer.into_body().collect().await?.to_bytes()))
