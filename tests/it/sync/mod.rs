@@ -6,6 +6,6 @@ mod disk;
 mod following;
 mod planes;
 mod scale;
+mod simulation;
 mod sqlite;
 mod store;
-mod weather;

@@ -12,9 +12,10 @@ use lifecycle::{Shutdown, SystemClock};
 use model::{Change, Cursor, Digest, Transaction};
 use publish::Publisher;
 use subscribe::{Apply, Client, Dial, Endpoint, Io, Rejection, State, Status};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 use wire::Entities;
@@ -80,6 +81,7 @@ pub(super) fn settings() -> publish::Settings {
 pub(super) struct Wire {
     to: Arc<Mutex<Option<(wire::Dialer, CancellationToken)>>>,
     mode: Arc<watch::Sender<Mode>>,
+    delay: Arc<watch::Sender<Duration>>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -97,7 +99,8 @@ impl Wire {
     }
 
     pub(super) fn to_nobody() -> Wire {
-        Wire { to: Arc::default(), mode: Arc::new(watch::Sender::new(Mode::Up)) }
+        let mode = Arc::new(watch::Sender::new(Mode::Up));
+        Wire { to: Arc::default(), mode, delay: Arc::default() }
     }
 
     /// Leads to this control plane from now on.
@@ -108,16 +111,26 @@ impl Wire {
 
     /// Ends all connections, and refuses new ones until it is mended.
     pub(super) fn cut(&self) {
-        self.mode.send_replace(Mode::Cut);
+        self.switch(Mode::Cut);
     }
 
     /// Takes everything and brings nothing, without a sign.
     pub(super) fn silence(&self) {
-        self.mode.send_replace(Mode::Silent);
+        self.switch(Mode::Silent);
+    }
+
+    /// Brings what it takes later by so much, and no more than a buffer of it in that time.
+    pub(super) fn slow(&self, delay: Duration) {
+        self.delay.send_replace(delay);
     }
 
     pub(super) fn mend(&self) {
-        self.mode.send_replace(Mode::Up);
+        self.switch(Mode::Up);
+        self.slow(Duration::ZERO);
+    }
+
+    fn switch(&self, to: Mode) {
+        self.mode.send_if_modified(|mode| std::mem::replace(mode, to) != to);
     }
 
     pub(super) fn endpoint(&self, name: &str) -> Endpoint {
@@ -135,12 +148,16 @@ impl Dial for Wire {
                 return Err(refused());
             }
             let (dialer, dead) = wire.to.lock().expect("no panic").clone().ok_or_else(refused)?;
-            let mut far = dialer.dial().await?;
-            let (near, mut middle) = tokio::io::duplex(64 << 10);
+            let far = dialer.dial().await?;
+            let (near, middle) = tokio::io::duplex(64 << 10);
+            let delay = wire.delay.subscribe();
             tokio::spawn(async move {
+                let (mut near, mut far) = (tokio::io::split(middle), tokio::io::split(far));
                 if *mode.borrow() == Mode::Up {
+                    let there = pass(&mut near.0, &mut far.1, &delay);
+                    let back = pass(&mut far.0, &mut near.1, &delay);
                     tokio::select! {
-                        _ = tokio::io::copy_bidirectional(&mut middle, &mut far) => return,
+                        _ = async { tokio::join!(there, back) } => return,
                         () = dead.cancelled() => return,
                         _ = mode.changed() => {}
                     }
@@ -151,6 +168,26 @@ impl Dial for Wire {
             Ok(Box::new(near) as Box<dyn Io>)
         }
         .boxed()
+    }
+}
+
+/// Passes on what comes, until that ends.
+async fn pass(
+    from: &mut (impl AsyncRead + Unpin),
+    to: &mut (impl AsyncWrite + Unpin),
+    delay: &watch::Receiver<Duration>,
+) -> io::Result<()> {
+    let mut buffer = vec![0; 16 << 10];
+    loop {
+        let length = from.read(&mut buffer).await?;
+        if length == 0 {
+            return to.shutdown().await;
+        }
+        let delay = *delay.borrow();
+        if !delay.is_zero() {
+            sleep(delay).await;
+        }
+        to.write_all(&buffer[..length]).await?;
     }
 }
 
@@ -166,7 +203,7 @@ pub(super) struct Mirror {
 }
 
 /// What the client drives.
-struct Served(Arc<Mutex<Mirror>>);
+pub(super) struct Served(Arc<Mutex<Mirror>>);
 
 impl Apply for Served {
     fn replace(&mut self, at: Cursor, entities: Vec<Change>) -> Vec<Rejection> {
@@ -248,6 +285,17 @@ impl DataPlane {
         data_dir: Option<PathBuf>,
         cache_ttl: Option<Duration>,
     ) -> DataPlane {
+        DataPlane::driving(id, endpoints, data_dir, cache_ttl, |served| served)
+    }
+
+    /// The same, with something between what it follows and what it serves.
+    pub(super) fn driving<A: Apply + Sync>(
+        id: u128,
+        endpoints: Vec<Endpoint>,
+        data_dir: Option<PathBuf>,
+        cache_ttl: Option<Duration>,
+        between: impl FnOnce(Served) -> A,
+    ) -> DataPlane {
         let client = Client::new(subscribe::Settings {
             endpoints,
             node: subscribe::Node {
@@ -265,7 +313,7 @@ impl DataPlane {
         let status = client.status();
         let mirror = Arc::new(Mutex::new(Mirror::default()));
         let shutdown = Shutdown::new();
-        let (served, until) = (Served(mirror.clone()), shutdown.clone());
+        let (served, until) = (between(Served(mirror.clone())), shutdown.clone());
         let task = tokio::spawn(async move {
             client.run(served, &until).await.expect("no panic");
         });
@@ -311,5 +359,15 @@ impl DataPlane {
     pub(super) async fn stop(self) {
         self.shutdown.drain();
         self.task.await.expect("no panic");
+    }
+
+    /// Is gone from one moment to the next.
+    pub(super) fn crash(self) {
+        self.task.abort();
+    }
+
+    /// What it serves, also when it is gone.
+    pub(super) fn served(&self) -> Arc<Mutex<Mirror>> {
+        self.mirror.clone()
     }
 }

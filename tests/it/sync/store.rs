@@ -3,6 +3,7 @@
 //! What a database promises is tested with databases; this is for what the stream does when they
 //! do not keep it.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use async_trait::async_trait;
@@ -18,9 +19,16 @@ pub(super) const SERVICES: Kind = Kind::known("services");
 /// Virtual time begins here, in microseconds since 1970.
 const BEGINNING: i64 = 1_700_000_000_000_000;
 
-/// A log in memory.
+/// A log in memory, as one control plane sees it.
 #[derive(Debug)]
 pub(super) struct FaultyStore {
+    database: Arc<Database>,
+    faults: Mutex<Faults>,
+}
+
+/// What all who look at it share.
+#[derive(Debug)]
+struct Database {
     began: Instant,
     state: Mutex<State>,
     grown: Notify,
@@ -32,27 +40,44 @@ struct State {
     log: Vec<Transaction>,
     /// What was stored at each revision of the present epoch's way, from 0.
     history: Vec<Entities>,
+    /// The same of former epochs.
+    former: BTreeMap<Uuid, Vec<Entities>>,
     compacted: u64,
+    epochs: u128,
+    /// How far its clock is off, in microseconds.
+    clock_off: i64,
+}
+
+/// What is wrong for one who looks.
+#[derive(Clone, Copy, Debug, Default)]
+struct Faults {
     down: bool,
     deaf: bool,
-    epochs: u128,
+    /// Nothing after this is seen.
+    behind: Option<Cursor>,
+    /// Of this revision and all after it whose number it divides, one change is not seen.
+    forgets: Option<u64>,
 }
 
 impl FaultyStore {
     pub(super) fn new() -> Arc<FaultyStore> {
-        Arc::new(FaultyStore {
-            began: Instant::now(),
-            state: Mutex::new(State {
-                epoch: Uuid::from_u128(1),
-                log: Vec::new(),
-                history: vec![Entities::default()],
-                compacted: 0,
-                down: false,
-                deaf: false,
-                epochs: 1,
-            }),
-            grown: Notify::new(),
-        })
+        let state = State {
+            epoch: Uuid::from_u128(1),
+            log: Vec::new(),
+            history: vec![Entities::default()],
+            former: BTreeMap::new(),
+            compacted: 0,
+            epochs: 1,
+            clock_off: 0,
+        };
+        let database =
+            Database { began: Instant::now(), state: Mutex::new(state), grown: Notify::new() };
+        Arc::new(FaultyStore { database: Arc::new(database), faults: Mutex::default() })
+    }
+
+    /// The same database for somebody else, with faults of its own.
+    pub(super) fn for_another(&self) -> Arc<FaultyStore> {
+        Arc::new(FaultyStore { database: self.database.clone(), faults: Mutex::default() })
     }
 
     /// Commits one transaction.
@@ -62,13 +87,10 @@ impl FaultyStore {
         let mut entities = state.history[prev as usize].clone();
         entities.apply(&changes);
         state.history.push(entities);
-        let committed_us = self.now_us();
+        let committed_us = self.now_us(&state);
         state.log.push(Transaction { prev, revision: prev + 1, committed_us, changes });
-        let at = state.at();
-        if !state.deaf {
-            self.grown.notify_waiters();
-        }
-        at
+        self.database.grown.notify_waiters();
+        state.at()
     }
 
     /// Commits one entity.
@@ -82,20 +104,33 @@ impl FaultyStore {
         (state.at(), state.history[state.revision() as usize].clone())
     }
 
-    /// What was stored at a revision of the present epoch.
+    /// What was stored at a revision of the present epoch, or of one that a restore ended.
     pub(super) fn at(&self, at: Cursor) -> Option<Entities> {
         let state = self.lock();
-        (state.epoch == at.epoch).then(|| state.history.get(at.revision as usize).cloned())?
+        let present = (state.epoch == at.epoch).then_some(&state.history);
+        let history = present.or_else(|| state.former.get(&at.epoch))?;
+        history.get(at.revision as usize).cloned()
     }
 
     /// Cannot be reached, or can again.
     pub(super) fn down(&self, down: bool) {
-        self.lock().down = down;
+        self.faults().down = down;
     }
 
     /// Notifications are lost, or not any more.
     pub(super) fn deaf(&self, deaf: bool) {
-        self.lock().deaf = deaf;
+        self.faults().deaf = deaf;
+    }
+
+    /// Shows nothing newer than now, as a replica that lags, or everything again.
+    pub(super) fn behind(&self, behind: bool) {
+        let now = self.now().0;
+        self.faults().behind = behind.then_some(now);
+    }
+
+    /// Does what a store must not: of every so many revisions one lacks its last change.
+    pub(super) fn forget(&self, every: u64) {
+        self.faults().forgets = Some(every);
     }
 
     /// The log is cut at its beginning.
@@ -108,28 +143,70 @@ impl FaultyStore {
         self.lock().compacted
     }
 
+    /// The database's clock is off by so much, in microseconds.
+    pub(super) fn clock_off(&self, by: i64) {
+        self.lock().clock_off = by;
+    }
+
     /// The database is put back to how it was at a revision, as by a backup: nobody says so.
     pub(super) fn set_back(&self, to: u64) {
         let mut state = self.lock();
         state.history.truncate(to as usize + 1);
         state.log.truncate(to as usize);
+        state.compacted = state.compacted.min(to);
     }
 
-    fn now_us(&self) -> i64 {
-        BEGINNING + self.began.elapsed().as_micros() as i64
+    /// The same, and the history that begins there has a name of its own.
+    pub(super) fn restore(&self, to: u64) {
+        let mut state = self.lock();
+        let (was, history) = (state.epoch, state.history.clone());
+        state.former.insert(was, history);
+        state.next_epoch();
+        drop(state);
+        self.set_back(to);
+    }
+
+    fn now_us(&self, state: &State) -> i64 {
+        BEGINNING + self.database.began.elapsed().as_micros() as i64 + state.clock_off
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().expect("no panic under the lock")
+        self.database.state.lock().expect("no panic under the lock")
+    }
+
+    fn faults(&self) -> MutexGuard<'_, Faults> {
+        self.faults.lock().expect("no panic under the lock")
     }
 
     fn reach(&self) -> Result<MutexGuard<'_, State>, Error> {
-        let state = self.lock();
-        if state.down { Err(Error::Unavailable("switched off".to_owned())) } else { Ok(state) }
+        match self.faults().down {
+            true => Err(Error::Unavailable("switched off".to_owned())),
+            false => Ok(self.lock()),
+        }
+    }
+
+    /// Up to where it can be seen.
+    fn seen(&self, state: &State) -> u64 {
+        let behind = self.faults().behind.filter(|behind| behind.epoch == state.epoch);
+        behind.map_or(state.revision(), |behind| behind.revision.min(state.revision()))
+    }
+
+    /// What can be seen of what it did.
+    fn shown(&self, transaction: &Transaction) -> Transaction {
+        let mut shown = transaction.clone();
+        if self.faults().forgets.is_some_and(|every| shown.revision.is_multiple_of(every)) {
+            shown.changes.pop();
+        }
+        shown
     }
 
     fn head_of(&self, state: &State) -> Head {
-        Head { at: state.at(), compacted: state.compacted, now_us: self.now_us() }
+        let revision = self.seen(state);
+        Head {
+            at: Cursor { revision, ..state.at() },
+            compacted: state.compacted.min(revision),
+            now_us: self.now_us(state),
+        }
     }
 }
 
@@ -140,6 +217,11 @@ impl State {
 
     fn at(&self) -> Cursor {
         Cursor { epoch: self.epoch, revision: self.revision() }
+    }
+
+    fn next_epoch(&mut self) {
+        self.epochs += 1;
+        self.epoch = Uuid::from_u128(self.epochs);
     }
 }
 
@@ -200,40 +282,44 @@ impl Store for FaultyStore {
     async fn log_after(&self, after: u64, limit: usize) -> Result<Log, Error> {
         let state = self.reach()?;
         let head = self.head_of(&state);
-        if after < state.compacted {
+        if after < head.compacted {
             return Ok(Log { head, transactions: Vec::new() });
         }
         let mut changes = 0;
-        let rest = state.log.iter().filter(|transaction| transaction.revision > after);
+        let newest = head.at.revision;
+        let rest = state.log.iter().filter(|one| one.revision > after && one.revision <= newest);
         let page = rest.take_while(|transaction| {
             let fits = changes < limit;
             changes += transaction.changes.len();
             fits
         });
-        Ok(Log { head, transactions: page.cloned().collect() })
+        Ok(Log { head, transactions: page.map(|one| self.shown(one)).collect() })
     }
 
     async fn snapshot(&self) -> Result<(Cursor, Vec<Entity>), Error> {
         let state = self.reach()?;
-        let revision = state.revision();
+        let revision = self.seen(&state);
         let entities = state.history[revision as usize].iter().map(|(kind, id, body)| Entity {
             kind: kind.clone(),
             id,
             body: body.clone(),
             version: revision,
         });
-        Ok((state.at(), entities.collect()))
+        Ok((Cursor { revision, ..state.at() }, entities.collect()))
     }
 
     async fn grown(&self, revision: u64) {
-        let notified = self.grown.notified();
-        {
-            let state = self.lock();
-            if state.revision() > revision && !state.deaf {
+        loop {
+            let notified = self.database.grown.notified();
+            let seen = self.seen(&self.lock());
+            if seen > revision && !self.faults().deaf {
+                return;
+            }
+            notified.await;
+            if !self.faults().deaf {
                 return;
             }
         }
-        notified.await;
     }
 
     async fn compact(&self, revision: u64) -> Result<(), Error> {
@@ -258,8 +344,7 @@ impl Store for FaultyStore {
     async fn renew_epoch(&self, seen: Cursor) -> Result<Cursor, Error> {
         let mut state = self.reach()?;
         if seen.epoch == state.epoch && seen.revision > state.revision() {
-            state.epochs += 1;
-            state.epoch = Uuid::from_u128(state.epochs);
+            state.next_epoch();
         }
         Ok(state.at())
     }
