@@ -2,39 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use model::{Protocol, Route};
+use model::Route;
 use uuid::Uuid;
 
+pub(crate) use crate::oracle::route;
 use crate::request::{NoHeaders, Request, Scheme};
-
-/// A route without conditions.
-pub(crate) fn route() -> Route {
-    Route {
-        id: Uuid::nil(),
-        created_at: Some(0),
-        updated_at: None,
-        name: None,
-        protocols: vec![Protocol::Http, Protocol::Https],
-        https_redirect_status_code: 426,
-        strip_path: true,
-        preserve_host: false,
-        request_buffering: true,
-        response_buffering: true,
-        tags: None,
-        service: None,
-        snis: None,
-        sources: None,
-        destinations: None,
-        methods: None,
-        hosts: None,
-        paths: None,
-        headers: None,
-        regex_priority: Some(0),
-        path_handling: None,
-        expression: None,
-        priority: None,
-    }
-}
 
 pub(crate) fn paths(paths: &[&str]) -> Route {
     Route { paths: texts(paths), ..route() }

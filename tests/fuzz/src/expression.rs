@@ -1,11 +1,9 @@
 //! Expressions: the parser, and what they mean, beside Kong's own engine.
 
 use model::{Protocol, Route, RouterFlavor};
-use router::oracle::Kong;
+use router::oracle::{Kong, route};
 use router::{Rejected, Request, Rules, Scheme, Table};
 use uuid::Uuid;
-
-use crate::router::route;
 
 /// Takes any text as the expression of a route.
 pub fn check(input: &[u8]) {

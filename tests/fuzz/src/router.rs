@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use arbitrary::{Arbitrary, Unstructured};
 use model::{Endpoint, Protocol, Route, RouterFlavor};
-use router::oracle::{Kong, Plain};
+use router::oracle::{Kong, Plain, route};
 use router::{Calculation, Request, Rules, Scheme, Table};
 use uuid::Uuid;
 
@@ -13,35 +13,6 @@ use uuid::Uuid;
 pub fn check(input: &[u8]) {
     if let Ok(case) = Case::arbitrary(&mut Unstructured::new(input)) {
         case.check();
-    }
-}
-
-/// A route without conditions.
-pub(crate) fn route() -> Route {
-    Route {
-        id: Uuid::nil(),
-        created_at: Some(0),
-        updated_at: None,
-        name: None,
-        protocols: vec![Protocol::Http, Protocol::Https],
-        https_redirect_status_code: 426,
-        strip_path: true,
-        preserve_host: false,
-        request_buffering: true,
-        response_buffering: true,
-        tags: None,
-        service: None,
-        snis: None,
-        sources: None,
-        destinations: None,
-        methods: None,
-        hosts: None,
-        paths: None,
-        headers: None,
-        regex_priority: Some(0),
-        path_handling: None,
-        expression: None,
-        priority: None,
     }
 }
 

@@ -35,7 +35,7 @@ pub(super) enum Case {
     /// 100 bytes through 1, 100, 10,000 and 100,000 routes of Weir
     Routes,
     /// 100 bytes with key-auth, rate-limiting and prometheus, beside none
-    Plugins,
+    Pipeline,
     /// 100 bytes at 10,000 routes with 50 changes a second, beside none, at the same offered load
     Changes,
 }
@@ -64,7 +64,7 @@ impl Case {
                 .zip(["weir 100,000 routes", "weir 10,000", "weir 100", "weir 1"])
                 .map(|(routes, label)| with(Setup { label, routes, ..plain }))
                 .collect(),
-            Case::Plugins => vec![
+            Case::Pipeline => vec![
                 with(Setup { label: "weir 3 plugins", plugins: true, ..plain }),
                 with(Setup { label: "weir none", ..plain }),
             ],
@@ -94,7 +94,7 @@ impl Case {
             fields: &[],
         };
         match self {
-            Case::Small | Case::Routes | Case::Plugins => small,
+            Case::Small | Case::Routes | Case::Pipeline => small,
             Case::Body10k => Load { path: "/10k", ..small },
             Case::Body100k => Load { path: "/100k", ..small },
             Case::Post10k => Load { path: "/post", body: 10_000, ..small },

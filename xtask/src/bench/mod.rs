@@ -24,6 +24,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use crate::run::{cargo, root, run, target_folder};
 use case::Case;
 use engines::Engine;
+use load::Load;
 use peers::{Backend, Certificate, Gateway};
 use report::{Outcome, Sample};
 
@@ -120,7 +121,7 @@ pub(crate) fn train(weir: &Path) -> Result<()> {
         Case::Tls,
         Case::TlsHandshakes,
         Case::Http2,
-        Case::Plugins,
+        Case::Pipeline,
     ] {
         println!("  {case:?}");
         let contestant = case.contestants(false).remove(0);
@@ -156,24 +157,30 @@ fn measure_case(
         load.clone().lasting(Duration::from_secs(1)).run(gateway)?;
     }
     let mut samples: Vec<Vec<Sample>> = gateways.iter().map(|_| Vec::new()).collect();
-    let forward: Vec<usize> = (0..gateways.len()).collect();
-    let backward: Vec<usize> = forward.iter().rev().copied().collect();
-    for _ in 0..arguments.pairs {
-        for index in forward.iter().chain(&backward) {
-            let gateway = &gateways[*index];
-            let before = measure::cpu_time(gateway.pid())?;
-            let seen = load.run(gateway)?;
-            let spent = measure::cpu_time(gateway.pid())? - before;
-            let sample = Sample::new(&seen, spent, measure::memory(gateway.pid())?);
-            println!("  {:20} {sample}", gateway.name());
-            samples[*index].push(sample);
-        }
+    for index in turns(gateways.len(), arguments.pairs) {
+        let gateway = &gateways[index];
+        let sample = round(gateway, &load)?;
+        println!("  {:20} {sample}", gateway.name());
+        samples[index].push(sample);
     }
     let names: Vec<String> = gateways.iter().map(|gateway| gateway.name().to_owned()).collect();
     for gateway in gateways {
         gateway.end()?;
     }
     Ok(Outcome::new(format!("{case:?}"), names.into_iter().zip(samples).collect()))
+}
+
+/// Whose turn it is: forward and backward as many times, so that a machine that slows down slows all of them.
+fn turns(number: usize, pairs: usize) -> impl Iterator<Item = usize> {
+    (0..pairs).flat_map(move |_| (0..number).chain((0..number).rev()))
+}
+
+/// One round of load on one gateway, and what it cost.
+fn round(gateway: &Gateway, load: &Load) -> Result<Sample> {
+    let before = measure::cpu_time(gateway.pid())?;
+    let seen = load.run(gateway)?;
+    let spent = measure::cpu_time(gateway.pid())? - before;
+    Ok(Sample::new(&seen, spent, measure::memory(gateway.pid())?))
 }
 
 /// Half of what the slowest manages: where latency means something, for all of them.

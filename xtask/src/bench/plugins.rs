@@ -13,10 +13,10 @@ use anyhow::Result;
 
 use crate::bench::case::Case;
 use crate::bench::load::Load;
-use crate::bench::measure;
 use crate::bench::peers::{Backend, Certificate, Gateway, HOST};
 use crate::bench::report::median;
 use crate::bench::weir::{self, Setup};
+use crate::bench::{round, turns};
 
 /// What the consumer of the benchmark has beside a key.
 pub(super) const CREDENTIALS: &str = concat!(
@@ -170,18 +170,11 @@ pub(super) fn run(pairs: usize, seconds: u64, program: &Path, folder: &Path) -> 
         load.clone().lasting(Duration::from_secs(1)).run(gateway)?;
     }
     let mut costs: Vec<Vec<f64>> = rounds.iter().map(|_| Vec::new()).collect();
-    let forward: Vec<usize> = (0..rounds.len()).collect();
-    let backward: Vec<usize> = forward.iter().rev().copied().collect();
-    for _ in 0..pairs {
-        for index in forward.iter().chain(&backward) {
-            let (name, _, gateway, load) = &rounds[*index];
-            let before = measure::cpu_time(gateway.pid())?;
-            let seen = load.run(gateway)?;
-            let spent = measure::cpu_time(gateway.pid())? - before;
-            let cost = spent.as_secs_f64() * 1e6 / seen.requests as f64;
-            println!("  {name:24} {cost:7.2} CPU-µs/request {:9.0} requests/s", seen.per_second);
-            costs[*index].push(cost);
-        }
+    for index in turns(rounds.len(), pairs) {
+        let (name, _, gateway, load) = &rounds[index];
+        let sample = round(gateway, load)?;
+        println!("  {name:24} {sample}");
+        costs[index].push(sample.cpu_us);
     }
     let none = rounds.iter().position(|(name, ..)| *name == NONE).unwrap_or_default();
     let mut text =

@@ -14,7 +14,7 @@ use crate::bench::load::Seen;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Sample {
     /// CPU time per request, in microseconds.
-    cpu_us: f64,
+    pub(super) cpu_us: f64,
     per_second: f64,
     p50: Duration,
     p99: Duration,
