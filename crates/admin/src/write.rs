@@ -49,7 +49,7 @@ pub(crate) async fn commit(
     for operation in &operations {
         fits(state, operation).map_err(NotCommitted::Refused)?;
     }
-    let committed = state.store.write(WriteSet { operations }).await?;
+    let committed = state.store.write(WriteSet::from(operations)).await?;
     let changes = committed.changes.len();
     tracing::debug!(revision = committed.at.revision, changes, "a write was committed");
     Ok(committed)

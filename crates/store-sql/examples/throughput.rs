@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use model::Kind;
-use store::{DeleteRule, Key, Operation, Reference, Row, Store, WriteSet};
+use store::{DeleteRule, Key, Operation, Reference, Row, Store};
 use store_sql::testing::{Server, plain};
 use store_sql::{SqliteOptions, open_postgres, open_sqlite};
 use uuid::Uuid;
@@ -58,7 +58,7 @@ async fn store_rate(store: &Arc<dyn Store>, clients: usize) -> f64 {
         let mut count = 0;
         while Instant::now() < end {
             let operations = vec![Operation::Insert(service(Uuid::new_v4()))];
-            store.write(WriteSet { operations }).await?;
+            store.write(operations.into()).await?;
             count += 1;
         }
         Ok::<u64, store::Error>(count)
@@ -76,10 +76,10 @@ async fn bulk(name: &str, store: &Arc<dyn Store>) {
         .collect();
     let again = operations.clone();
     let begin = Instant::now();
-    store.write(WriteSet { operations }).await.unwrap();
+    store.write(operations.into()).await.unwrap();
     println!("{name}: {BULK} new entities in one set: {:.2?}", begin.elapsed());
     let begin = Instant::now();
-    store.write(WriteSet { operations: again }).await.unwrap();
+    store.write(again.into()).await.unwrap();
     println!("{name}: the same {BULK} again: {:.2?}", begin.elapsed());
     let begin = Instant::now();
     let (_, entities) = store.snapshot().await.unwrap();

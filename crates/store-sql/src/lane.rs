@@ -191,10 +191,11 @@ impl<L: Ledger, F: Fn(Cursor)> Writer<L, F> {
     /// A request and whatever waits behind it and fits, without those that nobody waits for.
     async fn group(&mut self, first: Request) -> Vec<Request> {
         let mut operations = first.set.operations.len();
+        let solitary = first.set.rollout.is_some();
         let mut group = vec![first];
         let wait = self.crowd.wait();
         let until = Instant::now() + MOMENT;
-        loop {
+        while !solitary {
             let job = match self.jobs.try_recv() {
                 Ok(job) => job,
                 Err(_) if !wait || group.len() >= self.crowd.size => break,
@@ -208,7 +209,8 @@ impl<L: Ledger, F: Fn(Cursor)> Writer<L, F> {
             };
             match job {
                 Job::Write(request)
-                    if operations.saturating_add(request.set.operations.len()) <= GROUP =>
+                    if request.set.rollout.is_none()
+                        && operations.saturating_add(request.set.operations.len()) <= GROUP =>
                 {
                     operations += request.set.operations.len();
                     group.push(request);
@@ -255,11 +257,14 @@ impl<L: Ledger, F: Fn(Cursor)> Writer<L, F> {
     }
 
     async fn attempt(&mut self, sets: &[WriteSet]) -> Result<Outcomes, Fault> {
+        // Whoever wrote before a rollout began must have finished, and whoever writes after it must
+        // know of it.
+        let alone = sets.iter().any(|set| set.rollout.is_some());
         let mut attempts = 0;
         let mut lost = false;
         loop {
             attempts += 1;
-            match transact(&mut self.ledger, sets, attempts > RACES).await {
+            match transact(&mut self.ledger, sets, alone || attempts > RACES).await {
                 Ok(outcomes) => {
                     let newest =
                         outcomes.iter().flatten().map(|c| c.at).max_by_key(|at| at.revision);

@@ -1,14 +1,15 @@
 //! One write transaction, from looking to committing, the same for both databases.
 
 use model::{Change, Cursor};
-use store::{Committed, Error, WriteSet};
+use store::{Committed, Error, RolloutStep, WriteSet};
+use uuid::Uuid;
 
 use crate::facts::{Edge, Facts, Hold, Ident, Wanted, reach, roots};
 use crate::fault::Fault;
 use crate::judge::judge;
 use crate::plan::Plan;
 use crate::pools::Arg;
-use crate::sql::Statement;
+use crate::sql::{Statement, state};
 
 /// A connection that writes. Its steps are called in the order of this list.
 pub(crate) trait Ledger: Send {
@@ -32,6 +33,9 @@ pub(crate) trait Ledger: Send {
         plan: &Plan<'_>,
     ) -> impl Future<Output = Result<Cursor, Fault>> + Send;
 
+    /// The revision that opened the rollout, and how many entities were touched since.
+    fn opened(&mut self) -> impl Future<Output = Result<Option<(u64, usize)>, Fault>> + Send;
+
     /// Runs a statement of [`crate::sql::state`], whose parameters are numbers and ids.
     fn keep(
         &mut self,
@@ -50,6 +54,11 @@ pub(crate) trait Ledger: Send {
 
     /// Undoes the transaction, whatever state it is in.
     fn rollback(&mut self) -> impl Future<Output = ()> + Send;
+}
+
+/// What [`crate::sql::state::OPENED`] answers.
+pub(crate) fn opened(at: i64, touched: i64) -> Result<(u64, usize), sqlx::Error> {
+    Ok((at.unsigned_abs(), usize::try_from(touched).unwrap_or(usize::MAX)))
 }
 
 /// The answers to the sets of one transaction.
@@ -140,11 +149,28 @@ async fn run<L: Ledger>(ledger: &mut L, sets: &[WriteSet]) -> Result<Done, Fault
             return Err(Fault::Race("what is deleted has got a new dependent".to_owned()));
         }
     }
+    // A set that begins or ends a rollout is the only one, and no other writer runs.
+    let step = sets.iter().find_map(|set| set.rollout);
+    if let Some(RolloutStep::End { opened, touched }) = step {
+        let stands = ledger.opened().await?;
+        if stands.is_none_or(|(at, count)| at != opened || touched.is_some_and(|t| t != count)) {
+            let changed = || Error::Conflict { kind: "rollouts".to_owned(), id: Uuid::nil() };
+            return Ok(Done::Nothing(sets.iter().map(|_| Err(changed())).collect()));
+        }
+    }
     let judgement = judge(sets, &facts, &edges);
     if judgement.plan.touched.is_empty() {
         return Ok(Done::Nothing(answer(judgement.outcomes, facts.at, facts.at)));
     }
     let at = ledger.apply(facts.version, &judgement.plan).await?;
+    let after: &[Statement] = match step {
+        None => &[],
+        Some(RolloutStep::Open) => &[state::OPEN_ROLLOUT],
+        Some(RolloutStep::End { .. }) => &[state::END_ROLLOUT, state::FORGET_BEFORE],
+    };
+    for statement in after {
+        ledger.keep(statement, &[]).await?;
+    }
     Ok(Done::Written(answer(judgement.outcomes, facts.at, at)))
 }
 

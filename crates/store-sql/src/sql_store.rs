@@ -7,8 +7,8 @@ use async_trait::async_trait;
 use model::{Change, Cursor, Entity, Kind, Transaction};
 use serde_json::json;
 use store::{
-    Committed, Error, Head, Increment, Key, ListQuery, Log, Operation, Page, Store, TagFilter,
-    TaggedEntity, WriteSet,
+    Committed, Error, Head, Increment, Key, ListQuery, Log, OpenRollout, Operation, Page, Store,
+    TagFilter, TaggedEntity, WriteSet,
 };
 use tokio::task::JoinHandle;
 use uuid::Uuid;
@@ -220,6 +220,24 @@ impl Store for SqlStore {
         let entities = self.pools.fetch(&read::SNAPSHOT, &[], row).await?;
         let at = at.ok_or_else(|| self.empty())?;
         Ok((at, entities.into_iter().flatten().collect()))
+    }
+
+    async fn rollout(&self) -> Result<Option<OpenRollout>, Error> {
+        let mut open: Option<OpenRollout> = None;
+        let row = |record: Record<'_>| {
+            let opened = record.count(0)?;
+            let open = open.get_or_insert_with(|| OpenRollout { opened, before: Vec::new() });
+            if let Some(kind) = record.maybe_text(1)? {
+                open.before.push(Change {
+                    kind: Kind::named(kind),
+                    id: record.id(2)?,
+                    body: record.maybe_text(3)?.map(Into::into),
+                });
+            }
+            Ok(())
+        };
+        self.pools.fetch(&read::ROLLOUT, &[], row).await?;
+        Ok(open)
     }
 
     async fn grown(&self, revision: u64) {

@@ -13,6 +13,7 @@ pub mod counters;
 pub mod log;
 pub mod random;
 pub mod read;
+pub mod rollouts;
 mod rows;
 pub mod write;
 
@@ -70,6 +71,13 @@ macro_rules! contract {
             parents_do_not_vanish_under_their_children
             a_crowd_leaves_everything_consistent
             a_reader_of_the_log_misses_nothing;
+            rollouts:
+            what_was_before_a_rollout_is_kept
+            what_was_before_does_not_depend_on_the_log
+            one_rollout_is_open_at_a_time
+            a_rollout_ends_only_as_it_was_seen
+            a_rollout_is_a_revision_of_its_own
+            a_crowd_writes_while_rollouts_come_and_go;
             random:
             random_sets_do_what_the_model_says;
         );

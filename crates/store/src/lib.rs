@@ -22,7 +22,9 @@ use uuid::Uuid;
 pub use counters::Increment;
 pub use error::Error;
 pub use query::{ListQuery, Page, TagFilter, TaggedEntity};
-pub use write::{Committed, DeleteRule, Key, Operation, Reference, Row, WriteSet};
+pub use write::{
+    Committed, DeleteRule, Key, OpenRollout, Operation, Reference, RolloutStep, Row, WriteSet,
+};
 
 /// Where the log stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -99,6 +101,9 @@ pub trait Store: Send + Sync + 'static {
 
     /// Every entity at one revision.
     async fn snapshot(&self) -> Result<(Cursor, Vec<Entity>), Error>;
+
+    /// The rollout that is open, with what was before it.
+    async fn rollout(&self) -> Result<Option<OpenRollout>, Error>;
 
     /// Waits until the log may have grown beyond `revision`. A hint: it can return early, and
     /// late when a notification is lost, so a caller waits with a time limit and reads the log

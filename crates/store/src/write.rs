@@ -91,6 +91,42 @@ pub enum Operation {
 pub struct WriteSet {
     /// The steps.
     pub operations: Vec<Operation>,
+    /// What they begin or end besides. Such a set is never done together with others under one
+    /// revision.
+    pub rollout: Option<RolloutStep>,
+}
+
+/// What a set does to the rollout. While one is open, the store keeps what each entity was before
+/// it was touched for the first time ([`crate::Store::rollout`]). Takes effect with the set's
+/// revision, and only if the set changes something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RolloutStep {
+    /// Opens one: from the next revision on, the former is kept.
+    Open,
+    /// Ends one, and forgets what was kept.
+    End {
+        /// The revision that opened it; [`crate::Error::Conflict`] when none is open or another.
+        opened: u64,
+        /// Only if so many entities have been touched, no more; else [`crate::Error::Conflict`].
+        touched: Option<usize>,
+    },
+}
+
+/// The rollout that is open.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OpenRollout {
+    /// The revision that opened it.
+    pub opened: u64,
+    /// What the entities that were touched since were when it was opened (`None`: not there), in
+    /// order of kind and id.
+    pub before: Vec<Change>,
+}
+
+impl From<Vec<Operation>> for WriteSet {
+    /// Writes and nothing else.
+    fn from(operations: Vec<Operation>) -> WriteSet {
+        WriteSet { operations, rollout: None }
+    }
 }
 
 /// What a write did.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use lifecycle::{Shutdown, SystemClock};
 use publish::{Publisher, Wanted};
-use store::{Operation, Row, Store, WriteSet};
+use store::{Operation, Row, Store};
 use subscribe::Endpoint;
 use uuid::Uuid;
 
@@ -31,7 +31,7 @@ async fn a_write_to_sqlite_is_served_over_tcp() {
     let options = store_sql::SqliteOptions { path: dir.path().join("weir.sqlite") };
     let store: Arc<dyn Store> = store_sql::open_sqlite(&options).await.expect("a database");
     let write = async |operations: Vec<Operation>| {
-        store.write(WriteSet { operations }).await.expect("it is written").at
+        store.write(operations.into()).await.expect("it is written").at
     };
     write(vec![row(1, "{\"n\":1}"), row(2, "{\"n\":2}")]).await;
 

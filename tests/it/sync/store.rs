@@ -7,8 +7,10 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use async_trait::async_trait;
-use model::{Change, Cursor, Entity, Kind, Transaction};
-use store::{Committed, Error, Head, Key, ListQuery, Log, Page, Store, TaggedEntity, WriteSet};
+use model::{Change, Cursor, Entity, Kind, Rollout, Transaction};
+use store::{
+    Committed, Error, Head, Key, ListQuery, Log, OpenRollout, Page, Store, TaggedEntity, WriteSet,
+};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 use uuid::Uuid;
@@ -306,6 +308,25 @@ impl Store for FaultyStore {
             version: revision,
         });
         Ok((Cursor { revision, ..state.at() }, entities.collect()))
+    }
+
+    async fn rollout(&self) -> Result<Option<OpenRollout>, Error> {
+        let state = self.reach()?;
+        let seen = self.seen(&state);
+        if state.history[seen as usize].get(&Rollout::KIND, Rollout::ID).is_none() {
+            return Ok(None);
+        }
+        let log = &state.log[..seen as usize];
+        let touches = |t: &&Transaction| t.changes.iter().any(|c| c.kind == Rollout::KIND);
+        let opened = log.iter().rfind(touches).map_or(0, |transaction| transaction.revision);
+        let formerly = &state.history[opened as usize];
+        let touched = log[opened as usize..].iter().flat_map(|transaction| &transaction.changes);
+        let before: BTreeMap<_, _> = touched
+            .map(|c| ((c.kind.clone(), c.id), formerly.get(&c.kind, c.id).cloned()))
+            .collect();
+        let before =
+            before.into_iter().map(|((kind, id), body)| Change { kind, id, body }).collect();
+        Ok(Some(OpenRollout { opened, before }))
     }
 
     async fn grown(&self, revision: u64) {

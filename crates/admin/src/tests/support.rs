@@ -249,6 +249,10 @@ impl Store for Down {
         Down::refuse()
     }
 
+    async fn rollout(&self) -> Result<Option<store::OpenRollout>, Error> {
+        Down::refuse()
+    }
+
     async fn grown(&self, _: u64) {}
 
     async fn compact(&self, _: u64) -> Result<(), Error> {

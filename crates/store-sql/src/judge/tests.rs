@@ -35,7 +35,7 @@ fn delete(kind: &'static str, n: u128) -> Operation {
 }
 
 fn set(operations: impl IntoIterator<Item = Operation>) -> WriteSet {
-    WriteSet { operations: operations.into_iter().collect() }
+    operations.into_iter().collect::<Vec<_>>().into()
 }
 
 /// Services with these numbers and names are stored.

@@ -73,6 +73,10 @@ impl Ledger for Told {
         Ok(Cursor { epoch: Uuid::nil(), revision: book.committed.len() as u64 + 1 })
     }
 
+    async fn opened(&mut self) -> Result<Option<(u64, usize)>, Fault> {
+        Ok(None)
+    }
+
     async fn keep(&mut self, _statement: &Statement, _args: &[Arg<'_>]) -> Result<(), Fault> {
         self.book.lock().unwrap().kept += 1;
         Ok(())
@@ -129,9 +133,9 @@ impl Set {
             references: Vec::new(),
             tags: Vec::new(),
         };
-        let operations = numbers.into_iter().map(|n| Operation::Insert(row(n))).collect();
+        let operations: Vec<_> = numbers.into_iter().map(|n| Operation::Insert(row(n))).collect();
         let lane = Arc::clone(&self.lane);
-        let writing = tokio::spawn(async move { lane.write(WriteSet { operations }).await });
+        let writing = tokio::spawn(async move { lane.write(WriteSet::from(operations)).await });
         for _ in 0..5 {
             tokio::task::yield_now().await;
         }

@@ -9,10 +9,10 @@ use sqlx::{ConnectOptions, Connection, PgConnection, Postgres, Row};
 
 use crate::facts::{Collector, Edge, Facts, Hold, Ident, Looked, Wanted};
 use crate::fault::{self, Fault};
-use crate::ledger::Ledger;
+use crate::ledger::{Ledger, opened};
 use crate::plan::{KeyRow, Plan, Portion, ReferenceRow, TagRow};
 use crate::pools::{Arg, postgres_query};
-use crate::sql::{Statement, counters, write};
+use crate::sql::{Statement, counters, state, write};
 
 /// Rows of a table that are sent at once: a statement stays within a few MB and a second.
 const PORTION: usize = 2000;
@@ -172,6 +172,14 @@ impl Ledger for PostgresLedger {
         let query = postgres_query(statement, args);
         self.step(async move |connection| query.execute(connection).await).await?;
         Ok(())
+    }
+
+    async fn opened(&mut self) -> Result<Option<(u64, usize)>, Fault> {
+        let query = postgres_query(&state::OPENED, &[]);
+        let row = self.step(async move |connection| query.fetch_optional(connection).await).await?;
+        let numbers = |row: PgRow| opened(row.try_get(0)?, row.try_get(1)?);
+        let opened = row.map(numbers).transpose();
+        opened.map_err(|error| fault::postgres(&self.place, &error))
     }
 
     async fn tally(&mut self, increments: &str) -> Result<Vec<(String, i64)>, Fault> {

@@ -164,6 +164,14 @@ pub(crate) const SNAPSHOT: Statement = Statement::common(
      FROM store_state s LEFT JOIN entities e ON 1 = 1",
 );
 
+/// (). One row per entity that was touched since the rollout was opened, one with nulls when there
+/// is none, and no row when no rollout is open.
+pub(crate) const ROLLOUT: Statement = Statement::common(
+    "SELECT s.rollout, b.kind, b.id, b.body \
+     FROM store_state s LEFT JOIN rollout_before b ON 1 = 1 \
+     WHERE s.rollout IS NOT NULL ORDER BY b.kind, b.id",
+);
+
 /// (microseconds). Revisions are in order of their time but for steps of the clock, so this looks
 /// from the old end for the first that is too new.
 pub(crate) const REVISION_AT: Statement = Statement::common(
@@ -189,5 +197,6 @@ pub(crate) const ALL: &[(&str, Statement)] = &[
     ("head", HEAD),
     ("log after", LOG_AFTER),
     ("snapshot", SNAPSHOT),
+    ("rollout", ROLLOUT),
     ("revision at", REVISION_AT),
 ];

@@ -29,6 +29,24 @@ pub(crate) const COMPACT_STEP: Statement = Statement::common(
 pub(crate) const RENEW_EPOCH: Statement =
     Statement::common("UPDATE store_state SET epoch = $1 WHERE epoch = $2 AND revision < $3");
 
+/// (). The last statement of the transaction whose revision opens a rollout.
+pub(crate) const OPEN_ROLLOUT: Statement =
+    Statement::common("UPDATE store_state SET rollout = revision");
+
+/// ()
+pub(crate) const END_ROLLOUT: Statement =
+    Statement::common("UPDATE store_state SET rollout = NULL");
+
+/// ()
+pub(crate) const FORGET_BEFORE: Statement = Statement::common("DELETE FROM rollout_before");
+
+/// (). Answers (the revision that opened the rollout, how many entities were touched since); no
+/// row when none is open.
+pub(crate) const OPENED: Statement = Statement::common(
+    "SELECT rollout, (SELECT count(*) FROM rollout_before) FROM store_state \
+     WHERE rollout IS NOT NULL",
+);
+
 /// All of them, for the test that prepares them.
 #[cfg(test)]
 pub(crate) const ALL: &[(&str, Statement)] = &[
@@ -37,4 +55,8 @@ pub(crate) const ALL: &[(&str, Statement)] = &[
     ("compacted", COMPACTED),
     ("compact step", COMPACT_STEP),
     ("renew epoch", RENEW_EPOCH),
+    ("open rollout", OPEN_ROLLOUT),
+    ("end rollout", END_ROLLOUT),
+    ("forget before", FORGET_BEFORE),
+    ("opened", OPENED),
 ];

@@ -138,6 +138,18 @@ macro_rules! update_entities {
     };
 }
 
+/// While a rollout is open, what is touched for the first time is kept as it was. Reads the
+/// entities as they were before the other parts.
+macro_rules! keep_before {
+    () => {
+        "INSERT INTO rollout_before (kind, id, body) \
+         SELECT t.kind, t.id, e.body FROM touched t \
+         LEFT JOIN entities e ON e.kind = t.kind AND e.id = t.id \
+         WHERE EXISTS (SELECT 1 FROM store_state WHERE rollout IS NOT NULL) \
+         ON CONFLICT (kind, id) DO NOTHING"
+    };
+}
+
 macro_rules! insert_changes {
     () => {
         "INSERT INTO changes (version, ord, kind, id, body) \
@@ -241,7 +253,9 @@ pub(crate) const POSTGRES_APPLY: &str = concat!(
      added_tags AS (\
        SELECT tag, kind, id \
        FROM unnest($32::text[], $33::text[], $34::uuid[]) AS t(tag, kind, id)), \
-     inserted AS (",
+     before_kept AS (",
+    keep_before!(),
+    "), inserted AS (",
     insert_entities!(),
     "), updated AS (",
     update_entities!(),
@@ -305,6 +319,9 @@ macro_rules! sqlite_tags {
         )
     };
 }
+
+/// (version, which it does not need; touched: \[ord, mode, kind, id, body\]…). First of all.
+pub(crate) const SQLITE_KEEP_BEFORE: &str = concat!(sqlite_touched!(), keep_before!());
 
 /// (version; touched: \[ord, mode, kind, id, body\]…)
 pub(crate) const SQLITE_INSERT_ENTITIES: &str = concat!(sqlite_touched!(), insert_entities!());
@@ -376,6 +393,7 @@ pub(crate) const POSTGRES: &[(&str, &str)] = &[
 pub(crate) const SQLITE: &[(&str, &str)] = &[
     ("look", SQLITE_LOOK),
     ("edges", SQLITE_EDGES),
+    ("keep before", SQLITE_KEEP_BEFORE),
     ("insert entities", SQLITE_INSERT_ENTITIES),
     ("update entities", SQLITE_UPDATE_ENTITIES),
     ("insert changes", SQLITE_INSERT_CHANGES),

@@ -7,10 +7,10 @@ use uuid::Uuid;
 
 use crate::facts::{Collector, Edge, Facts, Ident, Looked, Wanted};
 use crate::fault::{self, Fault};
-use crate::ledger::Ledger;
+use crate::ledger::{Ledger, opened};
 use crate::plan::{KeyRow, Mode, Plan, Portion, ReferenceRow, TagRow};
 use crate::pools::{Arg, sqlite_query};
-use crate::sql::{Statement, counters, write};
+use crate::sql::{Statement, counters, state, write};
 
 /// Rows of a table that are passed in at once: a document stays within a few MB.
 const PORTION: usize = 1000;
@@ -54,6 +54,10 @@ impl SqliteLedger {
         let touched = (!portion.touched.is_empty()).then(|| touched(portion));
         let with_touched =
             |sql| (sql, Bind::Versioned(version, touched.as_deref().unwrap_or("[]")));
+        if touched.is_some() {
+            let (sql, bind) = with_touched(write::SQLITE_KEEP_BEFORE);
+            self.run(sql, bind).await?;
+        }
         if modes(Mode::Insert) {
             let (sql, bind) = with_touched(write::SQLITE_INSERT_ENTITIES);
             self.run(sql, bind).await?;
@@ -150,6 +154,14 @@ impl Ledger for SqliteLedger {
         let done = sqlite_query(statement, args).execute(&mut self.connection).await;
         done.map_err(|error| fault::sqlite(&self.place, &error))?;
         Ok(())
+    }
+
+    async fn opened(&mut self) -> Result<Option<(u64, usize)>, Fault> {
+        let query = sqlite_query(&state::OPENED, &[]);
+        let row = query.fetch_optional(&mut self.connection).await;
+        let numbers = |row: SqliteRow| opened(row.try_get(0)?, row.try_get(1)?);
+        let opened = row.and_then(|row| row.map(numbers).transpose());
+        opened.map_err(|error| fault::sqlite(&self.place, &error))
     }
 
     async fn tally(&mut self, increments: &str) -> Result<Vec<(String, i64)>, Fault> {

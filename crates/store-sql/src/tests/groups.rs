@@ -94,7 +94,7 @@ async fn a_group_comes_to_what_its_sets_come_to_one_by_one() {
         let sets: Vec<WriteSet> = (0..random.random_range(1..6))
             .map(|_| {
                 let operations = 0..random.random_range(1..4);
-                WriteSet { operations: operations.map(|_| operation(&mut random)).collect() }
+                operations.map(|_| operation(&mut random)).collect::<Vec<_>>().into()
             })
             .collect();
         let together = answers(&mut grouped, &sets).await;

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use model::Kind;
-use store::{Key, Operation, Row, Store, WriteSet};
+use store::{Key, Operation, Row, Store};
 use uuid::Uuid;
 
 use super::postgres::check_acknowledged;
@@ -63,7 +63,7 @@ async fn writes_until_killed() {
                     references: Vec::new(),
                     tags: vec!["killed".to_owned()],
                 };
-                store.write(WriteSet { operations: vec![Operation::Insert(row)] }).await.unwrap();
+                store.write(vec![Operation::Insert(row)].into()).await.unwrap();
                 println!("acknowledged {number}");
             }
         });

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Executor};
-use store::{Operation, Row, WriteSet};
+use store::{Operation, Row};
 
 use crate::testing::Server;
 use crate::{OpenError, PostgresOptions, SqliteOptions, Tls, open_postgres, open_sqlite};
@@ -49,7 +49,7 @@ async fn file(directory: &tempfile::TempDir) -> PathBuf {
             tags: Vec::new(),
         })
     });
-    store.write(WriteSet { operations: rows.collect() }).await.unwrap();
+    store.write(rows.collect::<Vec<_>>().into()).await.unwrap();
     drop(store);
     // The log's content into the file itself.
     let mut connection = SqliteConnectOptions::new().filename(&path).connect().await.unwrap();

@@ -6,7 +6,7 @@ use std::time::Duration;
 use model::Kind;
 use sqlx::{Executor, PgConnection};
 use store::contract::concurrent;
-use store::{Committed, DeleteRule, Error, Key, Operation, Reference, Row, Store, WriteSet};
+use store::{Committed, DeleteRule, Error, Key, Operation, Reference, Row, Store};
 use uuid::Uuid;
 
 use crate::testing::Server;
@@ -94,7 +94,7 @@ async fn write(
     store: &Arc<dyn Store>,
     operations: impl IntoIterator<Item = Operation>,
 ) -> Result<Committed, Error> {
-    store.write(WriteSet { operations: operations.into_iter().collect() }).await
+    store.write(operations.into_iter().collect::<Vec<_>>().into()).await
 }
 
 /// Waits until a session of this database waits for a lock.

@@ -35,7 +35,7 @@ fn set(numbers: impl IntoIterator<Item = u128>) -> WriteSet {
         references: Vec::new(),
         tags: Vec::new(),
     };
-    WriteSet { operations: numbers.into_iter().map(|n| Operation::Insert(row(n))).collect() }
+    numbers.into_iter().map(|n| Operation::Insert(row(n))).collect::<Vec<_>>().into()
 }
 
 /// A file with the tables, and a writing connection of ours to it.

@@ -75,7 +75,7 @@ async fn replay(store: &dyn Store, model: &Model) {
 
 fn set(random: &mut StdRng, model: &Model) -> WriteSet {
     let operations = random.random_range(1..=5);
-    WriteSet { operations: (0..operations).map(|_| operation(random, model)).collect() }
+    (0..operations).map(|_| operation(random, model)).collect::<Vec<_>>().into()
 }
 
 fn operation(random: &mut StdRng, model: &Model) -> Operation {

@@ -88,7 +88,7 @@ pub(super) async fn write(
     store: &Arc<dyn Store>,
     operations: impl IntoIterator<Item = Operation>,
 ) -> Result<Committed, Error> {
-    store.write(WriteSet { operations: operations.into_iter().collect() }).await
+    store.write(WriteSet::from(operations.into_iter().collect::<Vec<_>>())).await
 }
 
 /// The entity, which must be there.
