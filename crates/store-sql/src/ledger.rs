@@ -36,7 +36,7 @@ pub(crate) trait Ledger: Send {
     /// The revision that opened the rollout, and how many entities were touched since.
     fn opened(&mut self) -> impl Future<Output = Result<Option<(u64, usize)>, Fault>> + Send;
 
-    /// Runs a statement of [`crate::sql::state`], whose parameters are numbers and ids.
+    /// Runs a statement of [`Upkeep`].
     fn keep(
         &mut self,
         statement: &Statement,
@@ -92,13 +92,32 @@ pub(crate) async fn transact<L: Ledger>(
 }
 
 /// Statements that keep the log, run in order in one transaction.
-pub(crate) type Upkeep = Vec<(Statement, Vec<Arg<'static>>)>;
+pub(crate) type Upkeep = Vec<(Statement, Vec<Kept>)>;
+
+/// A parameter that waits for its turn.
+#[derive(Clone, Debug)]
+pub(crate) enum Kept {
+    Int(i64),
+    Id(Uuid),
+    Text(String),
+}
+
+impl Kept {
+    fn arg(&self) -> Arg<'_> {
+        match self {
+            Kept::Int(int) => Arg::Int(*int),
+            Kept::Id(id) => Arg::Id(*id),
+            Kept::Text(text) => Arg::Text(text),
+        }
+    }
+}
 
 /// Runs statements in a transaction of their own.
 pub(crate) async fn upkeep<L: Ledger>(ledger: &mut L, statements: &Upkeep) -> Result<(), Fault> {
     ledger.begin(false).await?;
     for (statement, args) in statements {
-        if let Err(fault) = ledger.keep(statement, args).await {
+        let args: Vec<Arg<'_>> = args.iter().map(Kept::arg).collect();
+        if let Err(fault) = ledger.keep(statement, &args).await {
             ledger.rollback().await;
             return Err(fault);
         }

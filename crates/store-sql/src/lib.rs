@@ -24,6 +24,7 @@ mod judge;
 mod lane;
 mod ledger;
 mod migrate;
+mod notices;
 mod open_error;
 mod options;
 mod plan;

@@ -8,11 +8,12 @@ use std::time::Duration;
 
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions, PgSslMode};
 use sqlx::{ConnectOptions, Connection, PgConnection};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 use crate::growth::Growth;
 use crate::lane::{Lane, Lanes};
 use crate::migrate;
+use crate::notices::Board;
 use crate::open_error::OpenError;
 use crate::options::{PostgresOptions, Tls};
 use crate::pools::{Pool, Pools};
@@ -34,12 +35,18 @@ struct Session {
     /// Look-ups by index, planned once: right from the first row to the millionth. Left alone, the
     /// planner would learn from empty tables to scan them, and keep to it until they are analysed.
     look_up: bool,
+    /// Whether a commit waits for the disk.
+    durable: bool,
 }
 
-const READER: Session = Session { statement_timeout: "60s", idle_timeout: "5s", look_up: false };
-const WRITER: Session = Session { statement_timeout: "10s", idle_timeout: "5s", look_up: true };
+const READER: Session =
+    Session { statement_timeout: "60s", idle_timeout: "5s", look_up: false, durable: true };
+const NOTICES: Session =
+    Session { statement_timeout: "10s", idle_timeout: "5s", look_up: true, durable: false };
+const WRITER: Session =
+    Session { statement_timeout: "10s", idle_timeout: "5s", look_up: true, durable: true };
 const BULK_WRITER: Session =
-    Session { statement_timeout: "120s", idle_timeout: "60s", look_up: true };
+    Session { statement_timeout: "120s", idle_timeout: "60s", look_up: true, durable: true };
 /// Longer than the server lets a writer's statement run.
 const WRITER_STEP: Duration = Duration::from_secs(15);
 const BULK_WRITER_STEP: Duration = Duration::from_secs(130);
@@ -55,19 +62,7 @@ pub(crate) async fn open(options: &PostgresOptions) -> Result<SqlStore, OpenErro
     }
 
     let reader = session(options, &READER);
-    let pool = PgPoolOptions::new()
-        .max_connections(options.pool_size.max(1))
-        .acquire_timeout(options.connect_timeout)
-        .test_before_acquire(false)
-        .before_acquire(|connection, about| {
-            Box::pin(async move {
-                if about.idle_for > TRUSTED {
-                    connection.ping().await?;
-                }
-                Ok(true)
-            })
-        })
-        .connect_lazy_with(reader.clone());
+    let pool = pool(options, options.pool_size.max(1)).connect_lazy_with(reader.clone());
     let pools = Pools { pool: Pool::Postgres(pool.clone()), place: place.clone() };
     let stands =
         pools.fetch(&read::HEAD, &[], head).await.map_err(|error| OpenError::Unreachable {
@@ -97,10 +92,30 @@ pub(crate) async fn open(options: &PostgresOptions) -> Result<SqlStore, OpenErro
         })
     };
     let lanes = Lanes::new(lane(&WRITER, WRITER_STEP), Some(lane(&BULK_WRITER, BULK_WRITER_STEP)));
-    let announce = notify::announce(pool, place.clone(), commits.subscribe());
-    let listen = notify::listen(reader, options.connect_timeout, pools.clone(), growth.clone());
+    let news: Arc<Notify> = Arc::default();
+    let announce = notify::announce(pool.clone(), place.clone(), commits.subscribe());
+    let heard = notify::Heard { pools: pools.clone(), growth: growth.clone(), news: news.clone() };
+    let listen = notify::listen(reader, options.connect_timeout, heard);
     let tasks = vec![Task(tokio::spawn(announce)), Task(tokio::spawn(listen))];
-    Ok(SqlStore { pools, lanes, growth, tasks, lock: None })
+    let own = self::pool(options, 1).connect_lazy_with(session(options, &NOTICES));
+    let board = Board { own: Some(Pools { pool: Pool::Postgres(own), place }), news };
+    Ok(SqlStore { pools, lanes, growth, board, tasks, lock: None })
+}
+
+/// Connections that are made when they are needed, and tried when they lay idle.
+fn pool(options: &PostgresOptions, size: u32) -> PgPoolOptions {
+    PgPoolOptions::new()
+        .max_connections(size)
+        .acquire_timeout(options.connect_timeout)
+        .test_before_acquire(false)
+        .before_acquire(|connection, about| {
+            Box::pin(async move {
+                if about.idle_for > TRUSTED {
+                    connection.ping().await?;
+                }
+                Ok(true)
+            })
+        })
 }
 
 /// A connection that may take as long as a migration takes, to a server that we can use.
@@ -201,6 +216,11 @@ fn session(options: &PostgresOptions, session: &Session) -> PgConnectOptions {
         ("jit", "off"),
         ("enable_seqscan", "off"),
     ]);
+    // Otherwise as the server has it: `remote_apply` may be what the operator wants.
+    let base = match session.durable {
+        true => base,
+        false => base.options([("synchronous_commit", "off")]),
+    };
     if !session.look_up {
         return base;
     }

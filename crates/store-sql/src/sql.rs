@@ -8,8 +8,10 @@
 //! - [`write`]: what a write transaction runs.
 //! - [`state`]: the log's bookkeeping.
 //! - [`counters`]: what is counted outside of the log.
+//! - [`notices`]: what processes tell each other outside of the log.
 
 pub(crate) mod counters;
+pub(crate) mod notices;
 pub(crate) mod read;
 pub(crate) mod state;
 pub(crate) mod write;

@@ -2,13 +2,14 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use model::{Change, Cursor, Entity, Kind, Transaction};
 use serde_json::json;
 use store::{
-    Committed, Error, Head, Increment, Key, ListQuery, Log, OpenRollout, Operation, Page, Store,
-    TagFilter, TaggedEntity, WriteSet,
+    Committed, Error, Head, Increment, Key, ListQuery, Log, Notice, Notices, OpenRollout,
+    Operation, Page, Store, TagFilter, TaggedEntity, WriteSet,
 };
 use tokio::task::JoinHandle;
 use uuid::Uuid;
@@ -16,6 +17,8 @@ use uuid::Uuid;
 use crate::facts::indexed;
 use crate::growth::Growth;
 use crate::lane::Lanes;
+use crate::ledger::Kept;
+use crate::notices::{self, Board};
 use crate::pools::{Arg, Pools, Record};
 use crate::sql::{counters, read, state};
 
@@ -29,11 +32,11 @@ pub(crate) struct SqlStore {
     pub(crate) pools: Pools,
     pub(crate) lanes: Lanes,
     pub(crate) growth: Growth,
+    pub(crate) board: Board,
     /// What runs beside it.
     #[expect(dead_code, reason = "dropped with the store")]
     pub(crate) tasks: Vec<Task>,
     /// Keeps other processes from the SQLite file.
-    #[expect(dead_code, reason = "held as long as the store is open")]
     pub(crate) lock: Option<File>,
 }
 
@@ -253,7 +256,7 @@ impl Store for SqlStore {
             let step =
                 self.pools.fetch(&state::COMPACT_STEP, &args, |record| record.int(0)).await?;
             done = step.first().copied().unwrap_or(target);
-            let upto = vec![Arg::Int(done)];
+            let upto = vec![Kept::Int(done)];
             self.lanes
                 .upkeep(vec![
                     (state::COMPACT_CHANGES, upto.clone()),
@@ -273,7 +276,7 @@ impl Store for SqlStore {
 
     async fn renew_epoch(&self, seen: Cursor) -> Result<Cursor, Error> {
         let revision = i64::try_from(seen.revision).unwrap_or(i64::MAX);
-        let args = vec![Arg::Id(Uuid::new_v4()), Arg::Id(seen.epoch), Arg::Int(revision)];
+        let args = vec![Kept::Id(Uuid::new_v4()), Kept::Id(seen.epoch), Kept::Int(revision)];
         self.lanes.upkeep(vec![(state::RENEW_EPOCH, args)]).await?;
         Ok(self.head().await?.at)
     }
@@ -299,6 +302,26 @@ impl Store for SqlStore {
 
     async fn forget_counters(&self) -> Result<(), Error> {
         self.lanes.upkeep(vec![(counters::FORGET, Vec::new())]).await
+    }
+
+    fn is_shared(&self) -> bool {
+        self.lock.is_none()
+    }
+
+    async fn post(&self, author: Uuid, round: u64, notices: &[Notice]) -> Result<(), Error> {
+        self.board.post(&self.lanes, author, round, notices).await
+    }
+
+    async fn notices(&self, known: &[(Uuid, u64)]) -> Result<Notices, Error> {
+        notices::read(&self.pools, known).await
+    }
+
+    async fn noticed(&self) {
+        self.board.news.notified().await;
+    }
+
+    async fn clear_notices(&self, silent: Duration, kept: Duration) -> Result<(), Error> {
+        self.board.clear(&self.lanes, silent, kept).await
     }
 }
 

@@ -5,6 +5,7 @@ mod place;
 
 use std::fs::File;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
@@ -14,6 +15,7 @@ use crate::fault::CORRUPT;
 use crate::growth::Growth;
 use crate::lane::{Lane, Lanes};
 use crate::migrate;
+use crate::notices::Board;
 use crate::open_error::OpenError;
 use crate::options::SqliteOptions;
 use crate::pools::{Pool, Pools};
@@ -57,7 +59,8 @@ pub(crate) async fn open(options: &SqliteOptions) -> Result<SqlStore, OpenError>
     let known = growth.clone();
     let lane = Lane::start(SqliteLedger::new(place, writer), move |at| known.reached(at));
     let lanes = Lanes::new(lane, None);
-    Ok(SqlStore { pools, lanes, growth, tasks: Vec::new(), lock: Some(lock) })
+    let board = Board { own: None, news: Arc::default() };
+    Ok(SqlStore { pools, lanes, growth, board, tasks: Vec::new(), lock: Some(lock) })
 }
 
 /// The connection that writes, to a file that is sound and nobody else's.

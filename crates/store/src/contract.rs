@@ -11,6 +11,7 @@
 pub mod concurrent;
 pub mod counters;
 pub mod log;
+pub mod notices;
 pub mod random;
 pub mod read;
 pub mod rollouts;
@@ -65,6 +66,10 @@ macro_rules! contract {
             counters:
             counters_add_up
             counters_are_forgotten_when_they_expire;
+            notices:
+            notices_are_read_by_round
+            a_post_is_a_sign_of_life
+            notices_of_the_silent_are_cleared;
             concurrent:
             a_unique_value_has_one_winner
             a_version_is_updated_once

@@ -9,11 +9,14 @@
 
 mod counters;
 mod error;
+mod notices;
 mod query;
 mod write;
 
 #[cfg(feature = "contract")]
 pub mod contract;
+
+use std::time::Duration;
 
 use async_trait::async_trait;
 use model::{Cursor, Entity, Transaction};
@@ -21,6 +24,7 @@ use uuid::Uuid;
 
 pub use counters::Increment;
 pub use error::Error;
+pub use notices::{Author, Notice, Notices, Said};
 pub use query::{ListQuery, Page, TagFilter, TaggedEntity};
 pub use write::{
     Committed, DeleteRule, Key, OpenRollout, Operation, Reference, RolloutStep, Row, WriteSet,
@@ -131,4 +135,25 @@ pub trait Store: Send + Sync + 'static {
 
     /// Forgets the counters that have expired, by the database's clock.
     async fn forget_counters(&self) -> Result<(), Error>;
+
+    /// Whether other processes may have the same store open at the same time.
+    fn is_shared(&self) -> bool;
+
+    /// Posts notices, all or none, as this author's `round`, which is higher than its last one.
+    /// None at all is a sign of life. Notices are no entities: this takes no revision and is in no
+    /// log, and a crash of the database may lose the last of them.
+    async fn post(&self, author: Uuid, round: u64, notices: &[Notice]) -> Result<(), Error>;
+
+    /// What authors have posted in later rounds than those `known`, all of it by authors that are
+    /// not among these.
+    async fn notices(&self, known: &[(Uuid, u64)]) -> Result<Notices, Error>;
+
+    /// Waits until another process may have posted notices. A hint, as [`grown`](Store::grown) is,
+    /// for one who waits at a time; what came since the last waiting ended is not missed.
+    async fn noticed(&self);
+
+    /// Drops notices that nobody needs: of authors that have not posted for `silent`, those that
+    /// somebody has said anew since and those that are older than `kept`; of all, those without
+    /// words that are older than `kept`. Then the silent authors without a notice.
+    async fn clear_notices(&self, silent: Duration, kept: Duration) -> Result<(), Error>;
 }

@@ -5,11 +5,13 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use model::{Change, Cursor, Entity, Kind, Rollout, Transaction};
 use store::{
-    Committed, Error, Head, Key, ListQuery, Log, OpenRollout, Page, Store, TaggedEntity, WriteSet,
+    Author, Committed, Error, Head, Key, ListQuery, Log, Notice, Notices, OpenRollout, Page, Said,
+    Store, TaggedEntity, WriteSet,
 };
 use tokio::sync::Notify;
 use tokio::time::Instant;
@@ -26,6 +28,8 @@ const BEGINNING: i64 = 1_700_000_000_000_000;
 pub(super) struct FaultyStore {
     database: Arc<Database>,
     faults: Mutex<Faults>,
+    /// Somebody else has posted.
+    noticed: Arc<Notify>,
 }
 
 /// What all who look at it share.
@@ -34,6 +38,16 @@ struct Database {
     began: Instant,
     state: Mutex<State>,
     grown: Notify,
+    board: Mutex<Board>,
+}
+
+/// What is said beside the log.
+#[derive(Debug, Default)]
+struct Board {
+    authors: BTreeMap<Uuid, Author>,
+    /// With the round.
+    said: BTreeMap<(Uuid, Uuid, String), (u64, Said)>,
+    readers: Vec<Arc<Notify>>,
 }
 
 #[derive(Debug)]
@@ -72,14 +86,24 @@ impl FaultyStore {
             epochs: 1,
             clock_off: 0,
         };
-        let database =
-            Database { began: Instant::now(), state: Mutex::new(state), grown: Notify::new() };
-        Arc::new(FaultyStore { database: Arc::new(database), faults: Mutex::default() })
+        let database = Database {
+            began: Instant::now(),
+            state: Mutex::new(state),
+            grown: Notify::new(),
+            board: Mutex::default(),
+        };
+        FaultyStore::of(Arc::new(database))
+    }
+
+    fn of(database: Arc<Database>) -> Arc<FaultyStore> {
+        let noticed: Arc<Notify> = Arc::default();
+        database.board.lock().expect("no panic").readers.push(noticed.clone());
+        Arc::new(FaultyStore { database, faults: Mutex::default(), noticed })
     }
 
     /// The same database for somebody else, with faults of its own.
     pub(super) fn for_another(&self) -> Arc<FaultyStore> {
-        Arc::new(FaultyStore { database: self.database.clone(), faults: Mutex::default() })
+        FaultyStore::of(self.database.clone())
     }
 
     /// Commits one transaction.
@@ -170,6 +194,10 @@ impl FaultyStore {
 
     fn now_us(&self, state: &State) -> i64 {
         BEGINNING + self.database.began.elapsed().as_micros() as i64 + state.clock_off
+    }
+
+    fn board(&self) -> MutexGuard<'_, Board> {
+        self.database.board.lock().expect("no panic under the lock")
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -359,6 +387,49 @@ impl Store for FaultyStore {
     }
 
     async fn forget_counters(&self) -> Result<(), Error> {
+        Ok(())
+    }
+
+    fn is_shared(&self) -> bool {
+        true
+    }
+
+    async fn post(&self, author: Uuid, round: u64, notices: &[Notice]) -> Result<(), Error> {
+        let posted_us = self.now_us(&*self.reach()?);
+        let mut board = self.board();
+        board.authors.insert(author, Author { id: author, posted_us, round });
+        for notice in notices {
+            let Notice { subject, part, age_us, body } = notice.clone();
+            let said_us = posted_us - age_us as i64;
+            let said = Said { author, subject, part, said_us, body };
+            board.said.insert((author, subject, said.part.clone()), (round, said));
+        }
+        board.readers.iter().for_each(|reader| reader.notify_one());
+        Ok(())
+    }
+
+    async fn notices(&self, known: &[(Uuid, u64)]) -> Result<Notices, Error> {
+        let now_us = self.now_us(&*self.reach()?);
+        let board = self.board();
+        let known: BTreeMap<Uuid, u64> = known.iter().copied().collect();
+        let news = board
+            .said
+            .values()
+            .filter(|(round, said)| known.get(&said.author).is_none_or(|known| round > known));
+        let said = news.map(|(_, said)| said.clone()).collect();
+        Ok(Notices { now_us, authors: board.authors.values().copied().collect(), said })
+    }
+
+    async fn noticed(&self) {
+        loop {
+            self.noticed.notified().await;
+            if !self.faults().deaf {
+                return;
+            }
+        }
+    }
+
+    async fn clear_notices(&self, _: Duration, _: Duration) -> Result<(), Error> {
         Ok(())
     }
 

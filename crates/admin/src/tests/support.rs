@@ -274,4 +274,22 @@ impl Store for Down {
     async fn forget_counters(&self) -> Result<(), Error> {
         Down::refuse()
     }
+
+    fn is_shared(&self) -> bool {
+        false
+    }
+
+    async fn post(&self, _: Uuid, _: u64, _: &[store::Notice]) -> Result<(), Error> {
+        Down::refuse()
+    }
+
+    async fn notices(&self, _: &[(Uuid, u64)]) -> Result<store::Notices, Error> {
+        Down::refuse()
+    }
+
+    async fn noticed(&self) {}
+
+    async fn clear_notices(&self, _: Duration, _: Duration) -> Result<(), Error> {
+        Down::refuse()
+    }
 }

@@ -11,6 +11,7 @@ use uuid::Uuid;
 
 use super::*;
 use crate::facts::{Edge, Facts, Ident, Stored, Wanted};
+use crate::ledger::Kept;
 use crate::plan::Plan;
 use crate::pools::Arg;
 use crate::sql::{Statement, state};
@@ -255,7 +256,9 @@ async fn upkeep_takes_its_turn() {
     let (first, second) = (set.write([1]).await, set.write([2]).await);
     let lane = Arc::clone(&set.lane);
     let keeping =
-        tokio::spawn(async move { lane.upkeep(vec![(state::COMPACTED, vec![Arg::Int(1)])]).await });
+        tokio::spawn(
+            async move { lane.upkeep(vec![(state::COMPACTED, vec![Kept::Int(1)])]).await },
+        );
     tokio::task::yield_now().await;
     let third = set.write([3]).await;
     set.permits.add_permits(9);

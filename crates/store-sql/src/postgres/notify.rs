@@ -1,8 +1,10 @@
-//! Telling the other control planes that the log has grown, and hearing it from them.
+//! Telling the other control planes that the log has grown, and hearing from them of that and of
+//! their notices.
 //!
 //! A notification is sent after the commit and on another connection: inside of the transaction it
 //! would serialise all commits of the server. It can be lost; readers poll as well.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use lifecycle::Backoff;
@@ -11,10 +13,11 @@ use rand::SeedableRng;
 use rand::rngs::StdRng;
 use sqlx::PgPool;
 use sqlx::postgres::{PgConnectOptions, PgListener, PgPoolOptions};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use uuid::Uuid;
 
 use crate::growth::Growth;
+use crate::notices;
 use crate::pools::Pools;
 use crate::sql::read;
 use crate::sql_store::head;
@@ -38,17 +41,20 @@ pub(crate) async fn announce(pool: PgPool, place: String, mut commits: watch::Re
     }
 }
 
-/// Listens for the commits of other processes, for ever.
-pub(crate) async fn listen(
-    options: PgConnectOptions,
-    connect_timeout: Duration,
-    pools: Pools,
-    growth: Growth,
-) {
+/// Who is told of what is heard.
+#[derive(Debug)]
+pub(crate) struct Heard {
+    pub(crate) pools: Pools,
+    pub(crate) growth: Growth,
+    pub(crate) news: Arc<Notify>,
+}
+
+/// Listens to other processes, for ever.
+pub(crate) async fn listen(options: PgConnectOptions, connect_timeout: Duration, heard: Heard) {
     let mut backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(15));
     let mut random = StdRng::from_os_rng();
     loop {
-        let why = hear(&options, connect_timeout, &pools, &growth, &mut backoff).await;
+        let why = hear(&options, connect_timeout, &heard, &mut backoff).await;
         if backoff.failures() == 0 {
             tracing::warn!(why, "notifications are interrupted; the log is polled meanwhile");
         }
@@ -60,10 +66,10 @@ pub(crate) async fn listen(
 async fn hear(
     options: &PgConnectOptions,
     connect_timeout: Duration,
-    pools: &Pools,
-    growth: &Growth,
+    heard: &Heard,
     backoff: &mut Backoff,
 ) -> String {
+    let Heard { pools, growth, news } = heard;
     // The listener wants a pool; it is the only user of this one.
     let pool = PgPoolOptions::new()
         .max_connections(1)
@@ -77,16 +83,21 @@ async fn hear(
     };
     // A lost connection ends this function, so that the caller reads what it has missed.
     listener.eager_reconnect(false);
-    if let Err(error) = listener.listen(CHANNEL).await {
+    if let Err(error) = listener.listen_all([CHANNEL, notices::CHANNEL]).await {
         return error.to_string();
     }
     // What was announced while nobody listened.
     if let Err(error) = look(pools, growth).await {
         return error;
     }
+    news.notify_one();
     backoff.reset();
     loop {
         match tokio::time::timeout(QUIET, listener.try_recv()).await {
+            // Our own as well: reading finds nothing new then.
+            Ok(Ok(Some(notification))) if notification.channel() == notices::CHANNEL => {
+                news.notify_one();
+            }
             Ok(Ok(Some(notification))) => match parse(notification.payload()) {
                 Some(at) if at.epoch == growth.known().epoch => growth.reached(at),
                 // Another history, or another store in the same database.

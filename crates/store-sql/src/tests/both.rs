@@ -10,7 +10,7 @@ use sqlx::{
 use tempfile::TempDir;
 
 use crate::migrate::{postgres_migrator, sqlite_migrator};
-use crate::sql::{counters, read, state, write};
+use crate::sql::{counters, notices, read, state, write};
 use crate::testing::Server;
 use crate::{Database, OpenError, SqliteOptions, migrate, open, pending, postgres};
 
@@ -30,7 +30,7 @@ async fn postgres() -> PgConnection {
 }
 
 fn statements() -> impl Iterator<Item = (&'static str, &'static str, &'static str)> {
-    let common = read::ALL.iter().chain(state::ALL).chain(counters::ALL);
+    let common = read::ALL.iter().chain(state::ALL).chain(counters::ALL).chain(notices::ALL);
     common.map(|(name, statement)| (*name, statement.postgres, statement.sqlite))
 }
 
