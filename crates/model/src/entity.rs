@@ -10,7 +10,7 @@ use crate::route::RouterFlavor;
 
 /// The member of a stored body that says when the entity expires, in seconds since 1970. It is
 /// no field: clients write and read `ttl`, the seconds that are left.
-const EXPIRES_AT: &str = "expires_at";
+pub(crate) const EXPIRES_AT: &str = "expires_at";
 
 /// One kind of entity: where it is found, what its objects look like, which keys it has.
 #[derive(Debug)]

@@ -60,7 +60,7 @@ pub use secret::Secret;
 pub use service::Service;
 pub use target::Target;
 pub use target_health::TargetHealth;
-pub use typed::BodyError;
+pub use typed::{BodyError, Unknown};
 pub use upstream::{
     ActiveCheck, ActiveHealthy, ActiveUnhealthy, Algorithm, CheckType, Ejection, HashOn,
     Healthchecks, PanicPolicy, PassiveCheck, PassiveHealthy, PassiveUnhealthy, Retry, Upstream,

@@ -31,6 +31,7 @@ mod samples;
 mod shorthand;
 mod surroundings;
 mod transformation;
+mod unknown;
 mod validate;
 mod violations;
 

@@ -7,17 +7,17 @@ use std::sync::Arc;
 
 use model::{
     CaCertificate, Certificate, Change, Cursor, Key, KeySet, Kind, OAuth2Token, Plugin, Protocol,
-    RevokedCertificate, Route, Sni, TargetHealth, Transaction, Vault,
+    RevokedCertificate, Route, Sni, TargetHealth, Transaction, Unknown, Vault,
 };
 use plugin::{Instance, Node, Phases, Registry, Scope};
 use rustc_hash::FxBuildHasher;
 use uuid::Uuid;
 
-use crate::chain::Running;
+use crate::chain::{Place, Running};
 use crate::destination::Follow;
 use crate::instances::Instances;
 use crate::live::LiveChange;
-use crate::rejection::{Rejection, Rejections};
+use crate::rejection::{Outcome, Rejection, Rejections, only_whole, read};
 use crate::routing::Routing;
 use crate::secrets::{self, Environment, Secrets};
 use crate::snapshot::Snapshot;
@@ -37,6 +37,9 @@ pub struct Builder {
     routing: Routing,
     instances: Instances,
     stream_instances: Instances,
+    /// The names of plugins that entities have and this version has not, in the order of their
+    /// coming.
+    missing: Vec<Arc<str>>,
     rejections: Rejections,
     secrets: Secrets,
     /// Entities that refer to secrets, and the hash of what they are with them.
@@ -80,6 +83,7 @@ impl Builder {
             routing: Routing::default(),
             instances: Instances::default(),
             stream_instances: Instances::default(),
+            missing: Vec::new(),
             rejections: Rejections::default(),
             secrets: Secrets::new(Arc::new(|_| None)),
             referring: BTreeMap::new(),
@@ -177,7 +181,7 @@ impl Builder {
         }
     }
 
-    fn dispatch(&mut self, kind: &Kind, id: Uuid, body: Option<&str>) -> Result<(), String> {
+    fn dispatch(&mut self, kind: &Kind, id: Uuid, body: Option<&str>) -> Outcome {
         if let Some(outcome) = self.routing.apply(kind, id, body) {
             if *kind == Route::KIND {
                 self.instances.route_changed(id);
@@ -192,7 +196,7 @@ impl Builder {
             return outcome;
         }
         if *kind == Plugin::KIND {
-            return self.apply_plugin(id, body);
+            return self.apply_plugin(id, body).map(|()| Unknown::default());
         }
         if *kind == Certificate::KIND {
             return self.apply_certificate(id, body);
@@ -208,7 +212,7 @@ impl Builder {
             return self.secrets.apply(id, body);
         }
         if UNUSED.contains(kind) || body.is_none() {
-            return Ok(());
+            return Ok(Unknown::default());
         }
         Err(format!("this version does not know {kind}"))
     }
@@ -218,8 +222,8 @@ impl Builder {
             self.remove_plugin(id);
             return Ok(());
         };
-        let entity = match Plugin::from_body(body) {
-            Ok(entity) => entity,
+        let (entity, unknown) = match Plugin::read(body) {
+            Ok(read) => read,
             Err(error) => {
                 self.guard(id, guarded_by(body));
                 return Err(error.to_string());
@@ -239,22 +243,33 @@ impl Builder {
             .registry
             .position(&entity.name)
             .and_then(|place| Some((place, self.registry.definitions().get(place)?)));
-        let Some((place, definition)) = found else {
-            self.guard(id, Some((entity.name.as_str().into(), scope, traffic)));
-            return Err(format!("there is no plugin '{}' in this version", entity.name));
+        let Some((position, definition)) = found else {
+            let reason = format!("there is no plugin '{}' in this version", entity.name);
+            self.guard(id, Some((entity.name.into(), scope, traffic)));
+            return Err(reason);
         };
         let previous = self.running_plugin(id).and_then(|running| running.plugin.clone());
         let (config, previous, node) = (&entity.config, previous.as_ref(), &self.node);
-        match (definition.build)(&Instance { id, scope, config, previous, node }) {
+        // A scope, a condition or a limit that is left out would let through what it should not.
+        let built = only_whole(unknown)
+            .and_then(|()| match definition.listing.schema.get_path("config") {
+                Some(declared) => only_whole(Unknown::of_config(declared, config)),
+                None => Ok(()),
+            })
+            .and_then(|()| {
+                let instance = Instance { id, scope, config, previous, node };
+                (definition.build)(&instance).map_err(|error| error.to_string())
+            });
+        match built {
             Ok(plugin) => {
                 let (name, phases) = (entity.name.into(), definition.phases);
                 let running = Running { id, name, scope, phases, plugin: Some(plugin) };
-                self.put_plugin(place, running, traffic);
+                self.put_plugin(Place::known(position), running, traffic);
                 Ok(())
             }
-            Err(error) => {
+            Err(reason) => {
                 self.guard(id, Some((entity.name.into(), scope, traffic)));
-                Err(error.to_string())
+                Err(reason)
             }
         }
     }
@@ -264,16 +279,27 @@ impl Builder {
     fn guard(&mut self, id: Uuid, guarded: Option<(Arc<str>, Scope, Traffic)>) {
         let last_good = self.running_plugin(id).is_some_and(|running| running.plugin.is_some());
         let Some((name, scope, traffic)) = guarded.filter(|_| !last_good) else { return };
-        let place = self.registry.position(&name).unwrap_or_default();
+        let place = match self.registry.position(&name) {
+            Some(position) => Place::known(position),
+            None => Place::missing(self.nth_missing(&name), &scope),
+        };
         let phases = Phases { preread: true, access: true, ..Phases::default() };
         self.put_plugin(place, Running { id, name, scope, phases, plugin: None }, traffic);
+    }
+
+    /// Which of the plugins that this version does not have this one is.
+    fn nth_missing(&mut self, name: &Arc<str>) -> usize {
+        self.missing.iter().position(|known| known == name).unwrap_or_else(|| {
+            self.missing.push(Arc::clone(name));
+            self.missing.len() - 1
+        })
     }
 
     fn running_plugin(&self, id: Uuid) -> Option<&Arc<Running>> {
         self.instances.get(id).or_else(|| self.stream_instances.get(id))
     }
 
-    fn put_plugin(&mut self, place: usize, running: Running, traffic: Traffic) {
+    fn put_plugin(&mut self, place: Place, running: Running, traffic: Traffic) {
         self.remove_plugin(running.id);
         if traffic.streams {
             self.stream_instances.put(place, running.clone());
@@ -288,28 +314,31 @@ impl Builder {
         self.stream_instances.remove(id);
     }
 
-    fn apply_certificate(&mut self, id: Uuid, body: Option<&str>) -> Result<(), String> {
-        match body.map(Certificate::from_body).transpose().map_err(|error| error.to_string())? {
+    fn apply_certificate(&mut self, id: Uuid, body: Option<&str>) -> Outcome {
+        let (next, unknown) = read(body, Certificate::read)?;
+        match next {
             Some(certificate) => self.next.certificates.put(certificate),
             None => self.next.certificates.remove(id),
         }
-        Ok(())
+        Ok(unknown)
     }
 
-    fn apply_sni(&mut self, id: Uuid, body: Option<&str>) -> Result<(), String> {
-        match body.map(Sni::from_body).transpose().map_err(|error| error.to_string())? {
+    fn apply_sni(&mut self, id: Uuid, body: Option<&str>) -> Outcome {
+        let (next, unknown) = read(body, Sni::read)?;
+        match next {
             Some(sni) => self.next.certificates.put_name(&sni),
             None => self.next.certificates.remove_name(id),
         }
-        Ok(())
+        Ok(unknown)
     }
 
-    fn apply_authority(&mut self, id: Uuid, body: Option<&str>) -> Result<(), String> {
-        match body.map(CaCertificate::from_body).transpose().map_err(|error| error.to_string())? {
+    fn apply_authority(&mut self, id: Uuid, body: Option<&str>) -> Outcome {
+        let (next, unknown) = read(body, CaCertificate::read)?;
+        match next {
             Some(authority) => self.next.authorities.insert(id, Arc::new(authority)),
             None => self.next.authorities.remove(&id),
         };
-        Ok(())
+        Ok(unknown)
     }
 
     /// Carries out what the changes taken in entail, in the order of who depends on whom.

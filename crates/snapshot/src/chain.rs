@@ -31,6 +31,30 @@ impl fmt::Debug for Running {
     }
 }
 
+/// A plugin's turn among all: lower runs first. At most one instance of each place runs for a
+/// request, so plugins never share one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct Place(i64);
+
+impl Place {
+    /// The place of a plugin that the registry has there.
+    pub(crate) fn known(position: usize) -> Place {
+        // No list is that long.
+        Place(i64::try_from(position).unwrap_or(Place::LAST))
+    }
+
+    /// The place of a plugin that this version does not have, the nth of those: before all others,
+    /// so that none of them answers instead. Who asks is not known there, so instances that are
+    /// for a consumer stand behind all others.
+    pub(crate) fn missing(nth: usize, scope: &Scope) -> Place {
+        let nth = i64::try_from(nth).unwrap_or(Place::LAST);
+        Place(if scope.consumer.is_some() { Place::LAST + nth } else { -1 - nth })
+    }
+
+    /// Behind all plugins of any registry.
+    const LAST: i64 = 1 << 32;
+}
+
 /// The plugins that may run for the requests of a route, highest priority first.
 #[derive(Clone, Debug, Default)]
 pub struct Chain {
@@ -42,8 +66,8 @@ pub struct Chain {
 /// One plugin's place in a chain.
 #[derive(Clone, Debug)]
 pub struct Slot {
-    /// Which plugin: its place in the registry.
-    place: usize,
+    /// Which plugin.
+    place: Place,
     /// For requests of these consumers on this route, of this service, or both.
     by_consumer: BTreeMap<Uuid, Arc<Running>>,
     /// For this route and this service.
@@ -64,7 +88,7 @@ pub struct Chains {
     pub(crate) unscoped: Arc<Chain>,
     /// Instances that are for a consumer on whatever route, by the plugin's place. Apart from the
     /// slots, so that a change of one does not touch every chain.
-    pub(crate) of_consumers: ById<(usize, Uuid), Arc<Running>>,
+    pub(crate) of_consumers: ById<(Place, Uuid), Arc<Running>>,
 }
 
 impl Chains {
@@ -107,7 +131,7 @@ impl Chains {
 impl Slot {
     /// A slot of the plugin at this place, of the instances that are for a route, its service,
     /// both, or all; those for a consumer alone are not in slots.
-    pub(crate) fn new<'a>(place: usize, instances: impl Iterator<Item = &'a Arc<Running>>) -> Slot {
+    pub(crate) fn new<'a>(place: Place, instances: impl Iterator<Item = &'a Arc<Running>>) -> Slot {
         let mut slot = Slot { place, by_consumer: BTreeMap::new(), of_both: None, otherwise: None };
         for instance in instances {
             let Scope { route, service, consumer } = instance.scope;

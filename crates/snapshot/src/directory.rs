@@ -5,11 +5,13 @@ use std::sync::Arc;
 use imbl::HashMap;
 use model::{
     Acl, BasicAuthCredential, Consumer, HmacAuthCredential, JwtSecret, KeyAuthCredential, Kind,
-    OAuth2Credential,
+    OAuth2Credential, RouterFlavor, Unknown,
 };
 use plugin::{Credential, CredentialKind};
-use schema::Object;
+use schema::{Object, Record};
 use uuid::Uuid;
+
+use crate::rejection::{Outcome, only_whole, read};
 
 /// The data plane's copy of who may ask.
 #[derive(Clone, Debug, Default)]
@@ -48,24 +50,20 @@ impl Directory {
     ///
     /// # Errors
     /// When the body is not what its kind declares; what was known before stays.
-    pub(crate) fn apply(
-        &mut self,
-        kind: &Kind,
-        id: Uuid,
-        body: Option<&str>,
-    ) -> Option<Result<(), String>> {
+    pub(crate) fn apply(&mut self, kind: &Kind, id: Uuid, body: Option<&str>) -> Option<Outcome> {
         if *kind == Consumer::KIND {
             return Some(self.apply_consumer(id, body));
         }
         if *kind == Acl::KIND {
             return Some(self.apply_membership(id, body));
         }
-        let (kind, field) = credential_kind(kind)?;
-        Some(self.apply_credential(kind, field, id, body))
+        let (of, field) = credential_kind(kind)?;
+        let record = model::entity(kind.as_str())?.record(RouterFlavor::Expressions);
+        Some(self.apply_credential(of, field, record, id, body).map(|()| Unknown::default()))
     }
 
-    fn apply_consumer(&mut self, id: Uuid, body: Option<&str>) -> Result<(), String> {
-        let next = body.map(Consumer::from_body).transpose().map_err(|error| error.to_string())?;
+    fn apply_consumer(&mut self, id: Uuid, body: Option<&str>) -> Outcome {
+        let (next, unknown) = read(body, Consumer::read)?;
         if let Some(former) = self.consumers.remove(&id)
             && let Some(username) = &former.username
             // Another may have taken the name over before.
@@ -79,11 +77,11 @@ impl Directory {
             }
             self.consumers.insert(id, Arc::new(consumer));
         }
-        Ok(())
+        Ok(unknown)
     }
 
-    fn apply_membership(&mut self, id: Uuid, body: Option<&str>) -> Result<(), String> {
-        let next = body.map(Acl::from_body).transpose().map_err(|error| error.to_string())?;
+    fn apply_membership(&mut self, id: Uuid, body: Option<&str>) -> Outcome {
+        let (next, unknown) = read(body, Acl::read)?;
         if let Some((consumer, group)) = self.memberships.remove(&id) {
             let rest = self.groups_of(consumer).filter(|other| **other != group).cloned().collect();
             self.set_groups(consumer, rest);
@@ -96,7 +94,7 @@ impl Directory {
             self.set_groups(consumer, groups);
             self.memberships.insert(id, (consumer, group));
         }
-        Ok(())
+        Ok(unknown)
     }
 
     fn groups_of(&self, consumer: Uuid) -> impl Iterator<Item = &Arc<str>> {
@@ -115,10 +113,11 @@ impl Directory {
         &mut self,
         kind: CredentialKind,
         field: &str,
+        record: &Record,
         id: Uuid,
         body: Option<&str>,
     ) -> Result<(), String> {
-        let next = body.map(|body| read_credential(id, field, body)).transpose()?;
+        let next = body.map(|body| read_credential(id, field, record, body)).transpose()?;
         let of_kind = self.credentials.entry(kind).or_default();
         // Another may have taken the key over before.
         if let Some(former) = self.keys.remove(&(kind, id))
@@ -146,8 +145,14 @@ fn credential_kind(kind: &Kind) -> Option<(CredentialKind, &'static str)> {
     known.into_iter().find(|(name, ..)| name == kind).map(|(_, kind, field)| (kind, field))
 }
 
-fn read_credential(id: Uuid, field: &str, body: &str) -> Result<(Box<str>, Credential), String> {
+fn read_credential(
+    id: Uuid,
+    field: &str,
+    record: &Record,
+    body: &str,
+) -> Result<(Box<str>, Credential), String> {
     let entity: Object = serde_json::from_str(body).map_err(|error| error.to_string())?;
+    only_whole(Unknown::of(record, &entity))?;
     let text = |name: &str| entity.get(name).and_then(serde_json::Value::as_str);
     let key = text(field).ok_or_else(|| format!("a credential without '{field}'"))?.into();
     let consumer = entity

@@ -1,22 +1,23 @@
 //! Plugin instances by what they are for, and the chains made of them.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::ops::Bound;
 use std::sync::Arc;
 
 use plugin::Scope;
 use uuid::Uuid;
 
-use crate::chain::{Chain, Chains, Running, Slot};
+use crate::chain::{Chain, Chains, Place, Running, Slot};
 
 /// The instances, from which the chains are made.
 #[derive(Debug, Default)]
 pub(crate) struct Instances {
-    by_id: HashMap<Uuid, (usize, Arc<Running>)>,
+    by_id: HashMap<Uuid, (Place, Arc<Running>)>,
     /// Those that are not for a consumer alone: by route and service, then by the plugin's place
     /// in the list, so that a chain is made in running order.
-    by_target: HashMap<Target, BTreeMap<usize, ByInstance>>,
+    by_target: HashMap<Target, BTreeMap<Place, ByInstance>>,
     /// Those that are for a consumer alone: by the plugin's place and the consumer.
-    of_consumer: BTreeMap<(usize, Uuid), ByInstance>,
+    of_consumer: BTreeMap<(Place, Uuid), ByInstance>,
     /// The targets that name a route, by it.
     of_route: HashMap<Uuid, BTreeSet<Target>>,
     stale: Stale,
@@ -39,7 +40,7 @@ struct Stale {
     routes: BTreeSet<Uuid>,
     services: BTreeSet<Uuid>,
     /// Instances for a consumer alone.
-    consumers: BTreeSet<(usize, Uuid)>,
+    consumers: BTreeSet<(Place, Uuid)>,
 }
 
 /// Who belongs to whom, as far as chains depend on it.
@@ -56,7 +57,7 @@ impl Instances {
         self.by_id.get(&id).map(|(_, running)| running)
     }
 
-    pub(crate) fn put(&mut self, place: usize, running: Running) {
+    pub(crate) fn put(&mut self, place: Place, running: Running) {
         self.remove(running.id);
         let (id, scope, running) = (running.id, running.scope, Arc::new(running));
         self.by_id.insert(id, (place, Arc::clone(&running)));
@@ -99,7 +100,7 @@ impl Instances {
     }
 
     /// Notes which chains an instance of this scope is or was in.
-    fn outdate(&mut self, place: usize, scope: &Scope) {
+    fn outdate(&mut self, place: Place, scope: &Scope) {
         match (scope.route, scope.service, scope.consumer) {
             (None, None, None) => self.stale.all = true,
             (None, None, Some(consumer)) => {
@@ -153,22 +154,22 @@ impl Instances {
         }
     }
 
-    fn for_consumer(&self, place: usize, consumer: Uuid) -> Option<Arc<Running>> {
+    fn for_consumer(&self, place: Place, consumer: Uuid) -> Option<Arc<Running>> {
         self.of_consumer.get(&(place, consumer))?.values().next().cloned()
     }
 
     /// The consumers that have an instance of a plugin to themselves.
-    fn consumers_of(&self, place: usize) -> impl Iterator<Item = Uuid> {
+    fn consumers_of(&self, place: Place) -> impl Iterator<Item = Uuid> {
         let of_place = (place, Uuid::nil())..=(place, Uuid::max());
         self.of_consumer.range(of_place).map(|((_, consumer), _)| *consumer)
     }
 
     /// The plugins of which consumers have instances to themselves.
-    fn places_of_consumers(&self) -> impl Iterator<Item = usize> {
+    fn places_of_consumers(&self) -> impl Iterator<Item = Place> {
         let mut next = self.of_consumer.keys().next().map(|(place, _)| *place);
         std::iter::from_fn(move || {
             let place = next?;
-            let behind = (place + 1, Uuid::nil())..;
+            let behind = (Bound::Excluded((place, Uuid::max())), Bound::Unbounded);
             next = self.of_consumer.range(behind).next().map(|((place, _), _)| *place);
             Some(place)
         })
@@ -183,7 +184,7 @@ impl Instances {
         ]);
         let groups: Vec<_> = targets.iter().filter_map(|t| self.by_target.get(t)).collect();
         let own = groups.iter().flat_map(|g| g.keys().copied());
-        let places: BTreeSet<usize> = own.chain(self.places_of_consumers()).collect();
+        let places: BTreeSet<Place> = own.chain(self.places_of_consumers()).collect();
         let slot = |place| {
             let instances =
                 groups.iter().filter_map(|g| g.get(&place)).flat_map(ByInstance::values);

@@ -3,13 +3,13 @@
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
-use model::{Kind, PathHandling, Route, RouterFlavor, Service};
+use model::{Kind, PathHandling, Route, RouterFlavor, Service, Unknown};
 use router::Table;
 use uuid::Uuid;
 
 use crate::entry::{RouteEntry, ServiceEntry};
 use crate::instances::Relations;
-use crate::rejection::Rejections;
+use crate::rejection::{Outcome, Rejections, only_whole, read};
 use crate::upstreams::Upstreams;
 
 /// What is known of services and routes, and who belongs to whom.
@@ -22,6 +22,16 @@ pub(crate) struct Routing {
     of_service: HashMap<Uuid, BTreeSet<Uuid>>,
     dirty_services: BTreeSet<Uuid>,
     dirty_routes: BTreeSet<Uuid>,
+    /// Routes whose newest version is not in force.
+    refused: HashMap<Uuid, Refused>,
+}
+
+/// A version of a route that is not in force.
+#[derive(Debug)]
+struct Refused {
+    reason: String,
+    /// What it was to be, where it could be read.
+    wanted: Option<Arc<Route>>,
 }
 
 impl Routing {
@@ -29,21 +39,36 @@ impl Routing {
     ///
     /// # Errors
     /// When the body is not what its kind declares; what was known before stays.
-    pub(crate) fn apply(
-        &mut self,
-        kind: &Kind,
-        id: Uuid,
-        body: Option<&str>,
-    ) -> Option<Result<(), String>> {
+    pub(crate) fn apply(&mut self, kind: &Kind, id: Uuid, body: Option<&str>) -> Option<Outcome> {
         if *kind == Service::KIND {
-            let next = body.map(Service::from_body).transpose();
-            return Some(next.map(|next| self.set_service(id, next)).map_err(|e| e.to_string()));
+            return Some(read(body, Service::read).map(|(next, unknown)| {
+                self.set_service(id, next);
+                unknown
+            }));
         }
         if *kind == Route::KIND {
-            let next = body.map(Route::from_body).transpose();
-            return Some(next.map(|next| self.set_route(id, next)).map_err(|e| e.to_string()));
+            return Some(self.apply_route(id, body).map(|()| Unknown::default()));
         }
         None
+    }
+
+    fn apply_route(&mut self, id: Uuid, body: Option<&str>) -> Result<(), String> {
+        let next = read(body, Route::read).and_then(|(next, unknown)| {
+            // A condition that is left out would make the route take what is not its own.
+            only_whole(unknown)?;
+            Ok(next.map(Arc::new))
+        });
+        match next {
+            Ok(next) => {
+                self.refused.remove(&id);
+                self.set_route(id, next);
+                Ok(())
+            }
+            Err(reason) => {
+                self.refused.insert(id, Refused { reason: reason.clone(), wanted: None });
+                Err(reason)
+            }
+        }
     }
 
     fn set_service(&mut self, id: Uuid, next: Option<Service>) {
@@ -57,7 +82,7 @@ impl Routing {
         }
     }
 
-    fn set_route(&mut self, id: Uuid, next: Option<Route>) {
+    fn set_route(&mut self, id: Uuid, next: Option<Arc<Route>>) {
         self.dirty_routes.insert(id);
         if let Some(service) = self.routes.remove(&id).and_then(|route| service_of(&route)) {
             leave(&mut self.of_service, &service, id);
@@ -66,7 +91,7 @@ impl Routing {
             if let Some(service) = service_of(&route) {
                 self.of_service.entry(service).or_default().insert(id);
             }
-            self.routes.insert(id, Arc::new(route));
+            self.routes.insert(id, route);
         }
     }
 
@@ -91,15 +116,36 @@ impl Routing {
             upstreams.release(&former.service.host, former.service.port, &former.destination);
         }
         for id in std::mem::take(&mut self.dirty_routes) {
+            let wanted = self.routes.get(&id).cloned();
             let outcome = self.settle_route(id, table);
-            if outcome.is_err()
-                && let Some(good) = table.get(id).map(|entry| Route::clone(&entry.route))
+            let in_force = table.get(id).map(|entry| Arc::clone(&entry.route));
+            if let (Err(reason), Some(good)) = (&outcome, in_force)
+                && wanted.as_ref().is_none_or(|wanted| !Arc::ptr_eq(wanted, &good))
             {
                 // The last good version is what later changes of its service build upon.
                 self.set_route(id, Some(good));
                 self.dirty_routes.remove(&id);
+                self.refused.insert(id, Refused { reason: reason.clone(), wanted });
             }
-            rejections.set(&Route::KIND, id, outcome);
+            let outcome = match self.refused.get(&id) {
+                Some(refused) => Err(refused.reason.clone()),
+                None => outcome,
+            };
+            rejections.set(&Route::KIND, id, outcome.map(|()| Unknown::default()));
+        }
+    }
+
+    /// A service has come: routes that were refused for the want of it are tried again.
+    fn retry_routes_of(&mut self, service: Uuid) {
+        let is_of = |route: &Arc<Route>| service_of(route) == Some(service);
+        let retried: Vec<(Uuid, Arc<Route>)> = self
+            .refused
+            .iter()
+            .filter_map(|(id, refused)| Some((*id, refused.wanted.clone().filter(is_of)?)))
+            .collect();
+        for (id, wanted) in retried {
+            self.refused.remove(&id);
+            self.set_route(id, Some(wanted));
         }
     }
 
@@ -112,6 +158,9 @@ impl Routing {
         upstreams: &mut Upstreams,
     ) -> Option<Arc<ServiceEntry>> {
         let former = self.entries.remove(&id);
+        if former.is_none() && !self.refused.is_empty() {
+            self.retry_routes_of(id);
+        }
         if let Some(service) = self.services.get(&id) {
             let destination = upstreams.destination(&service.host, service.port);
             let entry = Arc::new(ServiceEntry { service: Arc::clone(service), destination });
@@ -152,7 +201,17 @@ impl Routing {
                     table.remove(id);
                     return Ok(());
                 }
-                None => return Err(format!("its service {service} is not known here")),
+                None => {
+                    let reason = format!("its service {service} could not be applied here");
+                    let last_good = table.get(id).map(|entry| &entry.route);
+                    if last_good.is_none_or(|good| Arc::ptr_eq(good, route)) {
+                        // Its requests are answered as those of a route without a service (503):
+                        // they must not fall through to a route that takes less care of them.
+                        let payload = Arc::new(route_entry(route, None, table.rules().flavor));
+                        table.insert(route, payload).map_err(|rejected| rejected.to_string())?;
+                    }
+                    return Err(reason);
+                }
             },
         };
         let payload = Arc::new(route_entry(route, service, table.rules().flavor));

@@ -11,6 +11,8 @@ use schema::Object;
 use serde_json::Value;
 use uuid::Uuid;
 
+use crate::rejection::{Outcome, read};
+
 /// Reads a variable of the process's environment.
 pub type Environment = Arc<dyn Fn(&str) -> Option<String> + Send + Sync>;
 
@@ -51,8 +53,9 @@ impl Secrets {
     ///
     /// # Errors
     /// When the body is not what vaults are; what was known before stays.
-    pub(crate) fn apply(&mut self, id: Uuid, body: Option<&str>) -> Result<(), String> {
-        match body.map(Vault::from_body).transpose().map_err(|error| error.to_string())? {
+    pub(crate) fn apply(&mut self, id: Uuid, body: Option<&str>) -> Outcome {
+        let (vault, unknown) = read(body, Vault::read)?;
+        match vault {
             None => {
                 self.vaults.remove(&id);
             }
@@ -62,7 +65,7 @@ impl Secrets {
             }
             Some(vault) => return Err(format!("this version has no vault '{}'", vault.name)),
         }
-        Ok(())
+        Ok(unknown)
     }
 
     /// Resolves the references in the fields of an entity that may hold them. One that cannot be

@@ -9,6 +9,7 @@ use uuid::Uuid;
 use crate::{Applied, Builder, LiveChange, Running};
 
 mod properties;
+mod skew;
 
 /// Two plugins, which cannot be built when their configuration says so.
 #[derive(Debug)]

@@ -1,6 +1,6 @@
 //! Upstreams: the live ones of upstream entities, and those that consist of a service's own host.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::hash::BuildHasher;
 use std::sync::Arc;
 
@@ -11,6 +11,7 @@ use uuid::Uuid;
 
 use crate::destination::{Destination, Follow, ImplicitUpstream};
 use crate::live::LiveChange;
+use crate::rejection::{Outcome, read};
 
 /// All live upstreams. They keep their state (health, counters, position) through every change
 /// that leaves them in place.
@@ -18,6 +19,8 @@ pub(crate) struct Upstreams {
     seed: u64,
     live: HashMap<Uuid, Arc<Upstream>>,
     by_name: HashMap<Box<str>, Uuid>,
+    /// Those of the live ones that have no targets, since how to balance over them cannot be read.
+    held: HashSet<Uuid>,
     targets: HashMap<Uuid, (Uuid, TargetSpec)>,
     of_upstream: HashMap<Uuid, BTreeSet<Uuid>>,
     implicit: HashMap<(Arc<str>, u16), Implicit>,
@@ -42,6 +45,7 @@ impl Upstreams {
             seed,
             live: HashMap::new(),
             by_name: HashMap::new(),
+            held: HashSet::new(),
             targets: HashMap::new(),
             of_upstream: HashMap::new(),
             implicit: HashMap::new(),
@@ -61,37 +65,49 @@ impl Upstreams {
     ///
     /// # Errors
     /// When the body is not what its kind declares; what was known before stays.
-    pub(crate) fn apply(
-        &mut self,
-        kind: &Kind,
-        id: Uuid,
-        body: Option<&str>,
-    ) -> Option<Result<(), String>> {
+    pub(crate) fn apply(&mut self, kind: &Kind, id: Uuid, body: Option<&str>) -> Option<Outcome> {
         if *kind == model::Upstream::KIND {
-            return Some(match body {
-                None => {
+            return Some(match read(body, model::Upstream::read) {
+                Ok((None, unknown)) => {
                     self.remove(id);
-                    Ok(())
+                    Ok(unknown)
                 }
-                Some(body) => match model::Upstream::from_body(body) {
-                    Ok(upstream) => {
-                        self.put(&upstream);
-                        Ok(())
+                Ok((Some(upstream), unknown)) => {
+                    let was_held = self.held.remove(&id);
+                    self.put(&upstream);
+                    if let Some(live) = self.live.get(&id).filter(|_| was_held) {
+                        live.set_targets(&self.targets_of(id));
+                        self.pending.remove(&id);
                     }
-                    Err(error) => Err(error.to_string()),
-                },
+                    Ok(unknown)
+                }
+                Err(error) => {
+                    self.hold_place(id, body.unwrap_or_default());
+                    Err(error)
+                }
             });
         }
         if *kind != Target::KIND {
             return None;
         }
-        Some(match body.map(Target::from_body).transpose() {
-            Ok(target) => {
-                self.change_target(id, target.as_ref());
-                Ok(())
-            }
-            Err(error) => Err(error.to_string()),
-        })
+        Some(read(body, Target::read).map(|(target, unknown)| {
+            self.change_target(id, target.as_ref());
+            unknown
+        }))
+    }
+
+    /// An upstream that cannot be read and has no last good version still has its name: requests
+    /// for it are answered with an error, and go to nobody else whose name that may be.
+    fn hold_place(&mut self, id: Uuid, body: &str) {
+        if self.live.contains_key(&id) {
+            return;
+        }
+        let body: serde_json::Value = serde_json::from_str(body).unwrap_or_default();
+        let bare = serde_json::json!({ "id": id, "name": body.get("name") });
+        if let Ok(upstream) = model::Upstream::from_body(&bare.to_string()) {
+            self.held.insert(id);
+            self.put(&upstream);
+        }
     }
 
     fn put(&mut self, entity: &model::Upstream) {
@@ -110,10 +126,7 @@ impl Upstreams {
             None => {
                 let upstream = Upstream::new(config, self.seed_of(entity.id));
                 // Targets may have come before their upstream.
-                let known = self.of_upstream.get(&entity.id).into_iter().flatten();
-                let targets: Vec<TargetSpec> =
-                    known.filter_map(|id| Some(self.targets.get(id)?.1.clone())).collect();
-                upstream.set_targets(&targets);
+                upstream.set_targets(&self.targets_of(entity.id));
                 self.pending.remove(&entity.id);
                 self.changes.push(LiveChange::Put(Arc::clone(&upstream)));
                 self.live.insert(entity.id, upstream);
@@ -123,7 +136,15 @@ impl Upstreams {
         self.renamed.insert(name);
     }
 
+    /// The targets that an upstream is to balance over.
+    fn targets_of(&self, upstream: Uuid) -> Vec<TargetSpec> {
+        let held = self.held.contains(&upstream);
+        let known = self.of_upstream.get(&upstream).filter(|_| !held).into_iter().flatten();
+        known.filter_map(|id| Some(self.targets.get(id)?.1.clone())).collect()
+    }
+
     fn remove(&mut self, id: Uuid) {
+        self.held.remove(&id);
         if let Some(upstream) = self.live.remove(&id) {
             self.forget_name(id, &upstream.config().name);
             self.changes.push(LiveChange::Removed(upstream));
@@ -162,7 +183,7 @@ impl Upstreams {
     /// Carries the changes of targets out, and tells which names have come to mean something else.
     pub(crate) fn settle(&mut self) -> BTreeSet<Box<str>> {
         for (id, changes) in std::mem::take(&mut self.pending) {
-            if let Some(upstream) = self.live.get(&id) {
+            if let Some(upstream) = self.live.get(&id).filter(|_| !self.held.contains(&id)) {
                 upstream.change_targets(&changes);
                 self.changes.push(LiveChange::Put(Arc::clone(upstream)));
             }

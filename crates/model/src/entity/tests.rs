@@ -3,7 +3,7 @@ use serde_json::{Value, json};
 
 use super::{ForeignKey, UniqueKey, parse_ttl};
 use crate::testing::{ID, NOW_MS, create, env, object};
-use crate::{EntityType, Env, RouterFlavor, entities, entity, entity_by_path};
+use crate::{EntityType, Env, RouterFlavor, Unknown, entities, entity, entity_by_path};
 
 const OTHER: &str = "00000000-0000-4000-8000-000000000008";
 
@@ -389,6 +389,8 @@ proptest! {
             Ok(made) => {
                 let body = Value::Object(made.clone()).to_string();
                 prop_assert!(reads(name, &body).is_ok(), "{}: {:?}", body, reads(name, &body));
+                let unknown = Unknown::of(kind(name).record(env.router_flavor), &made);
+                prop_assert!(unknown.is_empty(), "{unknown} of {name}");
                 // A hash that is written is hashed again.
                 if made.get("hash_secret") != Some(&Value::Bool(true)) {
                     prop_assert_eq!(kind(name).create(made.clone(), &env), Ok(made));
