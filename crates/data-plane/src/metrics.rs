@@ -102,7 +102,14 @@ fn render(status: &Status, now: Instant, text: &mut Text) {
         Kind::Gauge,
         "Entities that this data plane could not apply",
     );
-    text.whole("weir_rejected_entities", &[], status.rejected.len() as u64);
+    let in_part = status.rejected.iter().filter(|one| one.in_part).count();
+    text.whole("weir_rejected_entities", &[], (status.rejected.len() - in_part) as u64);
+    text.family(
+        "weir_partly_applied_entities",
+        Kind::Gauge,
+        "Entities that are in force without parts that this version does not know",
+    );
+    text.whole("weir_partly_applied_entities", &[], in_part as u64);
     if let Some(last) = status.last_contact {
         text.family(
             "weir_control_plane_silence_seconds",

@@ -44,12 +44,17 @@ impl Serve {
         self.live.follow(&applied.upstreams);
         self.set_by_hand(changes);
         self.cell.swap(applied.snapshot);
-        let rejection =
-            |one: snapshot::Rejection| Rejection { kind: one.kind, id: one.id, reason: one.reason };
+        let rejection = |one: snapshot::Rejection| Rejection {
+            kind: one.kind,
+            id: one.id,
+            reason: one.reason,
+            in_part: one.in_part,
+        };
         let unread = self.unread.iter().map(|(id, reason)| Rejection {
             kind: TargetHealth::KIND,
             id: *id,
             reason: reason.clone(),
+            in_part: false,
         });
         applied.rejections.into_iter().map(rejection).chain(unread).collect()
     }

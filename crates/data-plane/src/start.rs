@@ -280,6 +280,7 @@ fn serve_status(
                 "id": one.id,
                 "revision": one.revision,
                 "reason": one.reason,
+                "in_part": one.in_part,
             })
         });
         serde_json::json!({

@@ -58,7 +58,7 @@ pub enum State {
     Stale,
 }
 
-/// An entity that a data plane could not apply; its last good version stays there.
+/// An entity that a data plane could not apply as it is; its last good version stays there.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rejection {
     /// The revision that brought it.
@@ -69,6 +69,8 @@ pub struct Rejection {
     pub id: Uuid,
     /// Why, for the operator.
     pub reason: String,
+    /// Whether it is in force there all the same, without the parts that the reason names.
+    pub in_part: bool,
 }
 
 /// What is known of a data plane.
@@ -459,6 +461,7 @@ impl TryFrom<v1::StatusReport> for Report {
                     id: wire::uuid_from("id", &rejection.id)?,
                     kind: rejection.kind,
                     reason: rejection.reason,
+                    in_part: rejection.in_part,
                 })
             })
             .collect::<Result<_, _>>()?;

@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use model::{Cursor, Digest, Transaction};
+use telemetry::build_info::VERSION;
 use wire::v1::watch_frame::Kind;
 use wire::v1::{self, resync::Reason};
 
@@ -30,7 +31,8 @@ impl Framed {
 
 pub(crate) fn hello(head: Cursor, compacted: u64, bookmark_ms: u32) -> Bytes {
     let head = Some(wire::cursor_to(head));
-    watch(Kind::Hello(v1::Hello { head, compacted, bookmark_ms }))
+    let version = VERSION.to_owned();
+    watch(Kind::Hello(v1::Hello { head, compacted, bookmark_ms, version }))
 }
 
 pub(crate) fn bookmark(revision: u64, digest: Digest) -> Bytes {

@@ -19,11 +19,11 @@ pub trait Apply: Send + 'static {
     ///
     /// Answers with **all** that is rejected as things stand now, also by earlier calls. An entity
     /// that is rejected keeps its last good version, or, when there is none, makes what it guards
-    /// answer an error; the rest is applied.
+    /// answer an error, or is in force in part; the rest is applied.
     fn apply(&mut self, transactions: &[Transaction]) -> Vec<Rejection>;
 }
 
-/// An entity that could not be applied.
+/// An entity that could not be applied as it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rejection {
     /// The collection.
@@ -32,4 +32,6 @@ pub struct Rejection {
     pub id: Uuid,
     /// Why, for the operator.
     pub reason: String,
+    /// Whether it is in force all the same, without the parts that the reason names.
+    pub in_part: bool,
 }

@@ -47,6 +47,7 @@ async fn follow(
     stream: u64,
     events: &mpsc::Sender<Event>,
 ) -> Result<(), Failure> {
+    let own_version = node.version.clone();
     let request = v1::WatchRequest { node: Some(node), from: Some(wire::cursor_to(from)) };
     let mut client = client(channel);
     let mut frames = within(ANSWER, client.watch(request)).await?.into_inner();
@@ -55,6 +56,14 @@ async fn follow(
     while let Some(frame) = within(silence, frames.message()).await? {
         let said = match frame.kind {
             Some(Kind::Hello(hello)) => {
+                if hello.version != own_version {
+                    tracing::info!(
+                        control_plane = hello.version,
+                        data_plane = own_version,
+                        "the planes run different versions; what this one does not know is \
+                         reported by name and kept out"
+                    );
+                }
                 let bookmarks = Duration::from_millis(hello.bookmark_ms.into());
                 silence = (bookmarks * 3).clamp(MIN_SILENCE, MAX_SILENCE);
                 Said::Hello { head: head(hello.head)? }
@@ -150,13 +159,21 @@ pub(crate) async fn report(channel: Channel, report: v1::StatusReport) -> Result
     Ok(Reply { next, health_held: reply.health_held })
 }
 
-/// Tells of the health of targets; gives the number of the report that is held then.
+/// Tells of the health of targets; gives the number of the report that is held then, `None` when
+/// the control plane does not take any.
 pub(crate) async fn report_health(
     channel: Channel,
     report: v1::HealthReport,
-) -> Result<u64, Failure> {
-    let reply = within(REPORT, client(channel).report_health(report)).await?.into_inner();
-    Ok(reply.held)
+) -> Result<Option<u64>, Failure> {
+    let mut client = client(channel);
+    let call = async {
+        match client.report_health(report).await {
+            Ok(reply) => Ok(Some(reply.into_inner().held)),
+            Err(status) if status.code() == Code::Unimplemented => Ok(None),
+            Err(status) => Err(status),
+        }
+    };
+    within(REPORT, call).await
 }
 
 /// Adds to counters; gives what they then stand at.
@@ -200,6 +217,10 @@ impl From<Status> for Failure {
     fn from(status: Status) -> Failure {
         let mut text = match status.code() {
             Code::Unknown | Code::Unavailable | Code::Internal => status.message().to_owned(),
+            Code::Unimplemented => format!(
+                "it does not know this call ({}); it runs another version, or is no control plane",
+                status.message()
+            ),
             code => format!("{code:?}: {}", status.message()),
         };
         let mut cause = std::error::Error::source(&status);

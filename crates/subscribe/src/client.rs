@@ -16,7 +16,7 @@ use wire::{Health, v1};
 use crate::apply::Apply;
 use crate::calls::{self, Reply};
 use crate::disk::{self, Kept};
-use crate::health::HealthReports;
+use crate::health::{HealthReports, Heard};
 use crate::inbox::Inbox;
 use crate::machine::{Brought, Command, Event, Machine, Said};
 use crate::report::{Reports, node_to, report_to};
@@ -50,7 +50,7 @@ enum Done {
     /// A stream's task; what it had to say came before.
     StreamOver,
     Reported(Option<Reply>),
-    HealthReported(Option<u64>),
+    HealthReported(Heard),
     Saved {
         at: Cursor,
         result: std::io::Result<()>,
@@ -267,7 +267,7 @@ impl Driver {
                     self.health.held(reply.health_held);
                 }
             }
-            Ok(Done::HealthReported(held)) => self.health.answered(held, Instant::now()),
+            Ok(Done::HealthReported(heard)) => self.health.answered(heard, Instant::now()),
             Ok(Done::Saved { at, result }) => self.was_saved(at, result),
             Err(error) if error.is_cancelled() => {}
             Err(error) => return Err(error.into()),
@@ -402,10 +402,11 @@ impl Driver {
         let report = self.health.next(&self.node);
         self.tasks.spawn(async move {
             match calls::report_health(channel, report).await {
-                Ok(held) => Done::HealthReported(Some(held)),
+                Ok(Some(held)) => Done::HealthReported(Heard::Held(held)),
+                Ok(None) => Done::HealthReported(Heard::Unknown),
                 Err(failure) => {
                     tracing::debug!(%failure, "a report of health did not arrive");
-                    Done::HealthReported(None)
+                    Done::HealthReported(Heard::Not)
                 }
             }
         });

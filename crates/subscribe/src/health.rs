@@ -13,6 +13,21 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// One that failed is repeated after this long.
 const RETRY: Duration = Duration::from_secs(1);
 
+/// A control plane that takes no such reports is asked again after this long: it may have been
+/// upgraded, or be another one.
+const ASK_AGAIN: Duration = Duration::from_secs(60);
+
+/// What became of a report.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Heard {
+    /// The control plane holds the report of this number now.
+    Held(u64),
+    /// The control plane, of an older version, does not know such reports.
+    Unknown,
+    /// It did not arrive.
+    Not,
+}
+
 /// Tells control planes of changes, and of everything when they do not know what a change adds to.
 #[derive(Debug)]
 pub(crate) struct HealthReports {
@@ -24,6 +39,8 @@ pub(crate) struct HealthReports {
     told: Option<(u64, Arc<Health>)>,
     in_flight: Option<Arc<Health>>,
     not_before: Instant,
+    /// It was said in the log that the control plane does not take any.
+    complained: bool,
 }
 
 impl HealthReports {
@@ -37,6 +54,7 @@ impl HealthReports {
             told: Some((0, Arc::default())),
             in_flight: None,
             not_before: now,
+            complained: false,
         }
     }
 
@@ -88,11 +106,25 @@ impl HealthReports {
         v1::HealthReport { node, number: self.number, follows, upstreams, plain, left_out }
     }
 
-    /// The report was answered with the number of the one that is held now, or it failed.
-    pub(crate) fn answered(&mut self, held: Option<u64>, now: Instant) {
+    /// A report was answered, or it failed.
+    pub(crate) fn answered(&mut self, heard: Heard, now: Instant) {
         let sent = self.in_flight.take();
-        self.told = sent.filter(|_| held == Some(self.number)).map(|sent| (self.number, sent));
-        self.not_before = now + if held.is_some() { PAUSE } else { RETRY };
+        let is_held = heard == Heard::Held(self.number);
+        self.told = sent.filter(|_| is_held).map(|sent| (self.number, sent));
+        let pause = match heard {
+            Heard::Held(_) => PAUSE,
+            Heard::Unknown => ASK_AGAIN,
+            Heard::Not => RETRY,
+        };
+        self.not_before = now + pause;
+        let unknown = heard == Heard::Unknown;
+        if unknown && !self.complained {
+            tracing::warn!(
+                "the control plane runs an older version, which does not take reports of the \
+                 health of targets: it shows none of this data plane until it is upgraded"
+            );
+        }
+        self.complained = unknown || (self.complained && heard == Heard::Not);
     }
 
     /// A control plane says which report it holds: another one than the last means that it is
@@ -134,7 +166,7 @@ mod tests {
         let first = reports.next(&node);
         assert_eq!(told(&first), (0, 2, 0));
         assert_eq!(reports.due(), None, "one at a time");
-        reports.answered(Some(first.number), start);
+        reports.answered(Heard::Held(first.number), start);
         assert_eq!(reports.due(), None);
 
         health.upstreams.insert(id(1), upstream(true));
@@ -144,18 +176,38 @@ mod tests {
         let second = reports.next(&node);
         assert_eq!(told(&second), (first.number, 1, 1));
         reports.held(first.number);
-        reports.answered(None, start);
+        reports.answered(Heard::Not, start);
         assert_eq!(reports.due(), Some(start + RETRY), "nobody knows whether it arrived");
         let third = reports.next(&node);
         assert_eq!(told(&third), (0, 1, 0), "so everything");
-        reports.answered(Some(third.number), start);
+        reports.answered(Heard::Held(third.number), start);
 
         reports.held(third.number);
         assert_eq!(reports.due(), None, "all is told");
         reports.held(0);
         assert_eq!(told(&reports.next(&node)), (0, 1, 0), "a new control plane");
-        reports.answered(Some(0), start);
+        reports.answered(Heard::Held(0), start);
         assert_eq!(told(&reports.next(&node)), (0, 1, 0), "it was refused");
+    }
+
+    #[test]
+    fn a_control_plane_that_knows_no_such_reports_is_not_bothered() {
+        let start = Instant::now();
+        let node = v1::Node::default();
+        let (source, receiver) = watch::channel(Arc::<Health>::default());
+        let mut reports = HealthReports::new(receiver, 0, start);
+        let mut health = Health::default();
+        health.upstreams.insert(Uuid::from_u128(1), upstream(false));
+        source.send_replace(Arc::new(health));
+        reports.next(&node);
+        reports.answered(Heard::Unknown, start);
+        // What it says of reports is what a message without the field says.
+        reports.held(0);
+        assert_eq!(reports.due(), Some(start + ASK_AGAIN));
+        let again = reports.next(&node);
+        assert_eq!(told(&again), (0, 1, 0), "it may have been upgraded");
+        reports.answered(Heard::Held(again.number), start);
+        assert_eq!(reports.due(), None);
     }
 
     #[test]

@@ -90,6 +90,7 @@ pub(crate) fn report_to(node: &v1::Node, status: &Status) -> v1::StatusReport {
         kind: rejected.kind.as_str().to_owned(),
         id: wire::uuid_to(rejected.id),
         reason: cut(&rejected.reason),
+        in_part: rejected.in_part,
     });
     let state = match status.state {
         State::Booting => WireState::Booting,
@@ -148,6 +149,7 @@ mod tests {
             kind: Kind::known("routes"),
             id: Uuid::nil(),
             reason: "ä".repeat(5_000),
+            in_part: false,
         };
         let status = Status { rejected: vec![rejected; 3_000].into(), ..Status::default() };
         let report = report_to(&v1::Node::default(), &status);

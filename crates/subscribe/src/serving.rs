@@ -26,13 +26,17 @@ pub(crate) struct Serving<A> {
     list: Arc<[Rejected]>,
 }
 
-/// An entity that is rejected.
+/// An entity that is rejected, or in force in part.
 struct Fallback {
     revision: u64,
     reason: String,
+    in_part: bool,
     /// The version that is served instead, if there is one.
     last_good: Option<Arc<str>>,
 }
+
+/// More are counted in the log, not named: all are in the status.
+const NAMED: usize = 10;
 
 /// Everything at once, or what follows.
 pub(crate) enum Work {
@@ -142,24 +146,34 @@ impl<A: Apply> Serving<A> {
     /// Notes what is rejected after a step that led to `revision`, from the set `before`.
     fn note(&mut self, revision: u64, rejections: Vec<Rejection>, before: &Entities) {
         let mut were = std::mem::take(&mut self.rejected);
-        for Rejection { kind, id, reason } in rejections {
+        let mut new = 0;
+        for Rejection { kind, id, reason, in_part } in rejections {
             let key = (kind, id);
-            let fallback = match were.remove(&key) {
+            let was = were.remove(&key);
+            let is_new = was.is_none();
+            let fallback = match was {
                 Some(was) if was.reason == reason => was,
-                Some(was) => Fallback { revision, reason, last_good: was.last_good },
-                None => {
-                    tracing::error!(
-                        kind = %key.0,
-                        %id,
-                        revision,
-                        reason,
-                        "an entity could not be applied; its last good version stays in force"
-                    );
+                // What is in force in part needs no other version in its place.
+                _ if in_part => Fallback { revision, reason, in_part, last_good: None },
+                Some(was) if !was.in_part => {
+                    Fallback { revision, reason, in_part, last_good: was.last_good }
+                }
+                _ => {
                     let last_good = before.get(&key.0, id).cloned();
-                    Fallback { revision, reason, last_good }
+                    Fallback { revision, reason, in_part, last_good }
                 }
             };
+            if is_new {
+                new += 1;
+                if new <= NAMED {
+                    complain(&key, &fallback);
+                }
+            }
             self.rejected.insert(key, fallback);
+        }
+        if new > NAMED {
+            let more = new - NAMED;
+            tracing::error!(revision, more, "more entities could not be applied: see /status");
         }
         for ((kind, id), _) in were {
             tracing::info!(%kind, %id, revision, "an entity that was rejected is in order again");
@@ -170,9 +184,25 @@ impl<A: Apply> Serving<A> {
                 kind: kind.clone(),
                 id: *id,
                 reason: fallback.reason.clone(),
+                in_part: fallback.in_part,
             });
             self.list = list.collect();
         }
+    }
+}
+
+fn complain((kind, id): &(Kind, Uuid), fallback: &Fallback) {
+    let Fallback { revision, reason, .. } = fallback;
+    if fallback.in_part {
+        tracing::warn!(%kind, %id, revision, reason, "an entity is in force only in part");
+    } else {
+        tracing::error!(
+            %kind,
+            %id,
+            revision,
+            reason,
+            "an entity could not be applied; its last good version stays in force"
+        );
     }
 }
 
@@ -182,7 +212,8 @@ mod tests {
 
     const KIND: Kind = Kind::known("services");
 
-    /// Rejects every body that begins with "bad" and serves the last one that did not.
+    /// Rejects every body that begins with "bad" and serves the last one that did not; one that
+    /// begins with "half" is told and served.
     #[derive(Default)]
     struct Picky {
         served: Entities,
@@ -196,15 +227,23 @@ mod tests {
                     Some(body) if body.starts_with("bad") => {
                         self.bad.insert(change.id, body.to_string());
                     }
-                    _ => {
+                    body => {
                         self.bad.remove(&change.id);
+                        if let Some(body) = body.as_ref().filter(|body| body.starts_with("half")) {
+                            self.bad.insert(change.id, body.to_string());
+                        }
                         self.served.apply(std::slice::from_ref(change));
                     }
                 }
             }
             self.bad
                 .iter()
-                .map(|(id, body)| Rejection { kind: KIND, id: *id, reason: body.clone() })
+                .map(|(id, body)| Rejection {
+                    kind: KIND,
+                    id: *id,
+                    reason: body.clone(),
+                    in_part: body.starts_with("half"),
+                })
                 .collect()
         }
     }
@@ -288,6 +327,27 @@ mod tests {
         assert_eq!(served(&after), [(1, "fine"), (2, "two!")]);
         assert_eq!(rejected(&after), []);
         assert_eq!(after.last_good(), []);
+    }
+
+    #[test]
+    fn what_is_in_force_in_part_is_the_last_good_version() {
+        let mut serving = Serving::new(Picky::default());
+        let mut received = Entities::default();
+        received.apply(&[change(1, Some("one"))]);
+        serving.do_now(Work::Replace { at: at(4), entities: received, last_good: vec![] });
+        serving.do_now(step(5, vec![change(1, Some("half one"))]));
+        assert_eq!(served(&serving), [(1, "half one")]);
+        let told = serving.rejected().first().expect("it is told");
+        assert!(told.in_part && told.revision == 5, "{told:?}");
+        assert_eq!(serving.last_good(), [], "nothing is served in its place");
+        serving.do_now(step(6, vec![change(1, Some("bad one"))]));
+        assert_eq!(served(&serving), [(1, "half one")]);
+        assert!(!serving.rejected()[0].in_part);
+        assert_eq!(serving.last_good(), [(KIND, Uuid::from_u128(1), Arc::from("half one"))]);
+        serving.do_now(step(7, vec![change(1, Some("half again"))]));
+        assert_eq!(serving.last_good(), []);
+        serving.do_now(step(8, vec![change(1, Some("whole"))]));
+        assert_eq!(rejected(&serving), []);
     }
 
     #[test]

@@ -40,11 +40,11 @@ pub struct Status {
     pub following: Option<Arc<str>>,
     /// When a control plane was heard of last; `None`: never.
     pub last_contact: Option<Instant>,
-    /// What could not be applied.
+    /// What could not be applied as it is.
     pub rejected: Arc<[Rejected]>,
 }
 
-/// An entity that could not be applied, and since when.
+/// An entity that could not be applied as it is, and since when.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rejected {
     /// The revision that brought it.
@@ -55,6 +55,8 @@ pub struct Rejected {
     pub id: Uuid,
     /// Why, for the operator.
     pub reason: String,
+    /// Whether it is in force all the same, without the parts that the reason names.
+    pub in_part: bool,
 }
 
 impl State {

@@ -256,6 +256,7 @@ impl Mirror {
             kind: super::store::SERVICES,
             id: *id,
             reason: format!("cannot serve {body:?}"),
+            in_part: false,
         };
         self.bad.iter().map(rejection).collect()
     }

@@ -86,6 +86,9 @@ pub struct Hello {
     /// How often a bookmark is sent at least; silence for three times as long is a drop.
     #[prost(uint32, tag = "3")]
     pub bookmark_ms: u32,
+    /// The version of the control plane's program, for the log.
+    #[prost(string, tag = "4")]
+    pub version: ::prost::alloc::string::String,
 }
 /// One revision, or several merged into one with the last body of each entity.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -366,6 +369,9 @@ pub struct Rejection {
     /// Why, for the operator.
     #[prost(string, tag = "4")]
     pub reason: ::prost::alloc::string::String,
+    /// Set: the entity is in force all the same, without the parts that the reason names.
+    #[prost(bool, tag = "5")]
+    pub in_part: bool,
 }
 /// The answer to a report.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
