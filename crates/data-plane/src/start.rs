@@ -146,7 +146,9 @@ pub fn start(
     wait_for_configuration(process, synced.clone());
     let shutdown = process.tasks.shutdown().clone();
     let serve = Serve::new(builder, cell, live, by_hand, process.clock.clone());
-    process.tasks.spawn("subscription", async move { client.run(serve, &shutdown).await });
+    process
+        .tasks
+        .spawn("subscription", async move { Box::pin(client.run(serve, &shutdown)).await });
     let status = serve_status(process, status, synced, &view)?;
     Ok(Running { proxy, streams, status, view })
 }
