@@ -3,13 +3,11 @@
 #![expect(clippy::print_stdout, reason = "its output is what it is for")]
 
 use std::fmt::Write as _;
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::TcpStream;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail, ensure};
-use end_to_end::{Gateway, settings_of};
+use anyhow::{Result, bail, ensure};
+use end_to_end::{Connection, Gateway, settings_of};
 use store_sql::testing::Server;
 use store_sql::testing::plain::{self, Ceiling};
 use tokio::runtime::Runtime;
@@ -54,8 +52,10 @@ fn measure(
     let text = configuration();
     for what in ["in place of what was there", "once more"] {
         let begin = Instant::now();
-        let mut client = Client::connect(&admin)?;
-        client.exchange("POST", "/declarative", "application/yaml", &text, 201)?;
+        let mut client = Connection::open(&admin)?;
+        let yaml = Some(("application/yaml", text.as_str()));
+        let (status, said) = client.exchange("POST", "/declarative", yaml)?;
+        ensure!(status == 201, "it was answered with {status}: {said}");
         println!("{name}: {BULK} entities ({what}): {:.2?}", begin.elapsed());
     }
     Ok(())
@@ -66,12 +66,12 @@ fn posts(admin: &str, clients: usize) -> Result<f64> {
     let begin = Instant::now();
     let counts = thread::scope(|scope| {
         let client = || -> Result<u32> {
-            let mut client = Client::connect(admin)?;
+            let mut client = Connection::open(admin)?;
             let mut count = 0;
             while begin.elapsed() < SPAN {
                 let name = format!("service-{}", Uuid::new_v4());
                 let body = format!(r#"{{"name":"{name}","host":"upstream.example.com"}}"#);
-                client.exchange("POST", "/services", "application/json", &body, 201)?;
+                client.write("POST", "/services", &body)?;
                 count += 1;
             }
             Ok(count)
@@ -99,55 +99,4 @@ fn configuration() -> String {
         );
     }
     text
-}
-
-/// One connection that is kept.
-struct Client {
-    stream: BufReader<TcpStream>,
-}
-
-impl Client {
-    fn connect(admin: &str) -> Result<Client> {
-        let stream = TcpStream::connect(admin)?;
-        stream.set_nodelay(true)?;
-        Ok(Client { stream: BufReader::new(stream) })
-    }
-
-    /// Sends a request, and reads its answer to the end.
-    fn exchange(
-        &mut self,
-        method: &str,
-        path: &str,
-        content_type: &str,
-        body: &str,
-        wanted: u16,
-    ) -> Result<()> {
-        let head = format!(
-            "{method} {path} HTTP/1.1\r\nHost: admin\r\nContent-Type: {content_type}\r\n\
-             Content-Length: {}\r\n\r\n",
-            body.len()
-        );
-        let stream = self.stream.get_mut();
-        stream.write_all([head.as_bytes(), body.as_bytes()].concat().as_slice())?;
-        let mut line = String::new();
-        self.stream.read_line(&mut line)?;
-        let status: u16 = line.split(' ').nth(1).context("no answer")?.parse()?;
-        let mut length = 0;
-        loop {
-            line.clear();
-            self.stream.read_line(&mut line)?;
-            match line.trim().split_once(':') {
-                None => break,
-                Some((name, value)) if name.eq_ignore_ascii_case("content-length") => {
-                    length = value.trim().parse()?;
-                }
-                Some(_) => {}
-            }
-        }
-        let mut answer = vec![0; length];
-        self.stream.read_exact(&mut answer)?;
-        let said = String::from_utf8_lossy(&answer);
-        ensure!(status == wanted, "{method} {path} was answered with {status}: {said}");
-        Ok(())
-    }
 }

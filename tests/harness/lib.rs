@@ -8,6 +8,7 @@
 mod backend;
 mod client;
 pub mod conformance;
+mod connection;
 mod exchange;
 mod gateway;
 mod load;
@@ -20,6 +21,7 @@ mod sinks;
 
 pub use backend::Backend;
 pub use client::{Client, Reply};
+pub use connection::Connection;
 pub use gateway::Gateway;
 pub use load::{Load, Sample, shares};
 pub use postgres::{postgres, settings_of};

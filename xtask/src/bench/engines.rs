@@ -16,6 +16,8 @@ pub(super) enum Engine {
     Probes,
     /// Writes through the Admin API on both stores, beside plain SQL
     Admin,
+    /// A thousand data planes, a large configuration, and how soon changes reach traffic
+    Cluster,
 }
 
 impl Engine {
@@ -32,6 +34,7 @@ impl Engine {
             Engine::Balancer => ("balancer", "balancer_bench"),
             Engine::Probes => ("upstream", "probe_bench"),
             Engine::Admin => ("end-to-end", "admin_bench"),
+            Engine::Cluster => ("end-to-end", "cluster_bench"),
         }
     }
 }
