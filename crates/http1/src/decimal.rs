@@ -1,10 +1,32 @@
 //! Numbers as text, without the formatting machinery.
 
+/// The numbers up to 255, each with its length behind it: most numbers of a head, and each part of an IPv4 address.
+static SHORT: [([u8; 3], u8); 256] = {
+    let mut table = [([0; 3], 0); 256];
+    let mut number = 0;
+    while number < table.len() {
+        let digits = [
+            b'0' + (number / 100) as u8,
+            b'0' + (number / 10 % 10) as u8,
+            b'0' + (number % 10) as u8,
+        ];
+        table[number] = match number {
+            0..10 => ([digits[2], 0, 0], 1),
+            10..100 => ([digits[1], digits[2], 0], 2),
+            _ => (digits, 3),
+        };
+        number += 1;
+    }
+    table
+};
+
 /// Appends `number` in decimal.
 pub fn write_decimal(out: &mut Vec<u8>, mut number: u64) {
-    if number < 10 {
-        // Most numbers of a head are this short.
-        return out.push(b'0' + number as u8);
+    if let Ok(short) = u8::try_from(number) {
+        let (digits, length) = SHORT[usize::from(short)];
+        let end = out.len() + usize::from(length);
+        out.extend_from_slice(&digits);
+        return out.truncate(end);
     }
     let mut digits = [0_u8; 20];
     let mut at = digits.len();

@@ -1,5 +1,7 @@
 //! The field section of a head: one piece of memory, and where each name and value lies in it.
 
+use std::ops::Range;
+
 use crate::{decimal::write_decimal, name::Name};
 
 /// A place in a head's bytes.
@@ -22,7 +24,8 @@ pub struct Field<'a> {
 
 /// The fields of a message in their order, names in the spelling of their sender.
 ///
-/// Text is only ever appended, so removing or replacing a field costs no move of the others.
+/// Text is only ever appended, so removing or replacing a field costs no move of the others. It is kept as it is sent
+/// (`name: value`, line break), so that fields that lie side by side are written as one piece.
 #[derive(Debug, Clone, Default)]
 pub struct Fields {
     text: Vec<u8>,
@@ -71,10 +74,7 @@ impl Fields {
     /// The value of the first field of this name.
     #[must_use]
     pub fn get(&self, name: Name) -> Option<&[u8]> {
-        if !self.contains(name) {
-            return None;
-        }
-        self.lines.iter().find(|line| line.known == name).map(|line| self.slice(line.value))
+        self.place(name).map(|value| self.slice(value))
     }
 
     /// The values of all fields of this name.
@@ -95,34 +95,26 @@ impl Fields {
     /// line breaks and NUL; what comes from outside goes through a parser.
     pub fn push(&mut self, name: &[u8], value: &[u8]) {
         let known = Name::recognise(name);
-        let name = self.intern(name);
-        let value = self.intern(value);
-        self.push_line(known, name, value);
+        self.append(known, name, |text| text.extend_from_slice(value));
     }
 
     /// Adds a field that the gateway knows, in its usual spelling; see [`Fields::push`].
     pub fn push_known(&mut self, name: Name, value: &[u8]) {
-        let text = self.intern(name.text().as_bytes());
-        let value = self.intern(value);
-        self.push_line(name, text, value);
+        self.append(name, name.text().as_bytes(), |text| text.extend_from_slice(value));
     }
 
     /// Adds a field that the gateway knows, whose value is `parts` one behind the other; see [`Fields::push`].
     pub fn push_parts(&mut self, name: Name, parts: &[&[u8]]) {
-        let text = self.intern(name.text().as_bytes());
-        let start = self.text.len() as u32;
-        for part in parts {
-            self.text.extend_from_slice(part);
-        }
-        self.push_line(name, text, Span { start, end: self.text.len() as u32 });
+        self.append(name, name.text().as_bytes(), |text| {
+            for part in parts {
+                text.extend_from_slice(part);
+            }
+        });
     }
 
     /// Adds a field that the gateway knows, whose value is a number.
     pub fn push_number(&mut self, name: Name, number: u64) {
-        let text = self.intern(name.text().as_bytes());
-        let start = self.text.len() as u32;
-        write_decimal(&mut self.text, number);
-        self.push_line(name, text, Span { start, end: self.text.len() as u32 });
+        self.append(name, name.text().as_bytes(), |text| write_decimal(text, number));
     }
 
     /// Replaces all fields of this name by one.
@@ -153,11 +145,73 @@ impl Fields {
         self.present = present;
     }
 
+    /// Appends the fields for which `keep` is true, each with its line break, to a head that is being written.
+    pub fn write(&self, out: &mut Vec<u8>, mut keep: impl FnMut(Field<'_>) -> bool) {
+        // What lies side by side in the text and is not written yet.
+        let mut run = 0..0;
+        for line in &self.lines {
+            let field = self.field(line);
+            if !keep(field) {
+                continue;
+            }
+            let Some(place) = self.whole(line) else {
+                out.extend_from_slice(self.text.get(run).unwrap_or_default());
+                run = 0..0;
+                write_field(out, field.name, field.value);
+                continue;
+            };
+            if run.end != place.start {
+                out.extend_from_slice(self.text.get(run).unwrap_or_default());
+                run = place.start..place.start;
+            }
+            run.end = place.end;
+        }
+        out.extend_from_slice(self.text.get(run).unwrap_or_default());
+    }
+
+    /// Whether each field begins behind a CRLF of `head`, which they were read from.
+    pub(crate) fn begin_lines(&self, head: &[u8]) -> bool {
+        let begins = |line: &Line| {
+            let start = line.name.start as usize;
+            start >= 2 && head.get(start - 2..start) == Some(b"\r\n")
+        };
+        self.lines.iter().all(begins)
+    }
+
+    /// Where the line lies with its line break, if it lies there as we write lines.
+    fn whole(&self, line: &Line) -> Option<Range<usize>> {
+        let (name_end, value_start) = (line.name.end as usize, line.value.start as usize);
+        let value_end = line.value.end as usize;
+        let is_whole = value_start == name_end + 2
+            && self.text.get(name_end..value_start) == Some(b": ")
+            && self.text.get(value_end..value_end + 2) == Some(b"\r\n");
+        is_whole.then_some(line.name.start as usize..value_end + 2)
+    }
+
+    /// Where the value of the first field of this name lies.
+    pub(crate) fn place(&self, name: Name) -> Option<Span> {
+        if !self.contains(name) {
+            return None;
+        }
+        self.lines.iter().find(|line| line.known == name).map(|line| line.value)
+    }
+
     /// Appends text that is no field by itself, such as a request's target.
     pub(crate) fn intern(&mut self, text: &[u8]) -> Span {
         let start = self.text.len() as u32;
         self.text.extend_from_slice(text);
         Span { start, end: self.text.len() as u32 }
+    }
+
+    /// Adds a field whose value `write_value` appends.
+    fn append(&mut self, known: Name, name: &[u8], write_value: impl FnOnce(&mut Vec<u8>)) {
+        let name = self.intern(name);
+        self.text.extend_from_slice(b": ");
+        let start = self.text.len() as u32;
+        write_value(&mut self.text);
+        let value = Span { start, end: self.text.len() as u32 };
+        self.text.extend_from_slice(b"\r\n");
+        self.push_line(known, name, value);
     }
 
     /// Adds a field whose text is here already.
@@ -241,6 +295,22 @@ mod tests {
         fields.push_parts(Name::Server, &[b"kong/", b"1"]);
         fields.push_number(Name::XKongProxyLatency, 120);
         assert_eq!(values(&fields).split_off(2), ["Server=kong/1", "X-Kong-Proxy-Latency=120"]);
+    }
+
+    #[test]
+    fn fields_are_written_as_they_are_kept() {
+        let head = b"GET / HTTP/1.1\r\nHost: a\r\nA: 1\r\nB:2\r\nC:  3 \r\nD: \r\nE: 5\r\n\r\n";
+        let mut request = crate::RequestHead::default();
+        request.read(head).unwrap();
+        let mut fields = request.fields;
+        fields.remove(Name::Host);
+        fields.push(b"F", b"");
+        fields.push_number(Name::Via, 12);
+        fields.push_known(Name::Server, b"s");
+        let mut out = Vec::new();
+        fields.write(&mut out, |field| !matches!(field.name, b"D" | b"F"));
+        let text = String::from_utf8(out).unwrap();
+        assert_eq!(text, "A: 1\r\nB: 2\r\nC: 3\r\nE: 5\r\nVia: 12\r\nServer: s\r\n");
     }
 
     #[test]

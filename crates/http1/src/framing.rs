@@ -59,6 +59,18 @@ impl ConnectionOptions {
     pub fn of(fields: &Fields) -> Self {
         let mut options = ConnectionOptions::default();
         for value in fields.all(Name::Connection) {
+            // As nearly everybody writes them.
+            match value {
+                b"keep-alive" | b"Keep-Alive" => {
+                    options.keep_alive = true;
+                    continue;
+                }
+                b"close" => {
+                    options.close = true;
+                    continue;
+                }
+                _ => {}
+            }
             for option in list(value) {
                 if option.eq_ignore_ascii_case(b"close") {
                     options.close = true;

@@ -6,6 +6,7 @@ use crate::{
     fields::{Fields, Span},
     framing::{ConnectionOptions, Framing, FramingError, request_framing},
     name::Name,
+    scan::Limits,
     target::{self, Host, TargetError},
 };
 
@@ -74,6 +75,16 @@ pub struct RequestHead {
     version: Version,
     framing: Framing,
     connection: ConnectionOptions,
+    host: KnownHost,
+}
+
+/// The Host field taken apart when the head was read.
+#[derive(Debug, Clone, Copy, Default)]
+struct KnownHost {
+    /// The value that was taken apart.
+    field: Span,
+    name: Span,
+    port: Option<u16>,
 }
 
 impl RequestHead {
@@ -84,20 +95,42 @@ impl RequestHead {
     /// ends and whom it is for.
     ///
     /// # Errors
-    /// See [`HeadError`]; the head is then of no use, but for [`RequestHead::fields`] where the error is about them.
+    /// See [`HeadError`]; the head is then of no use.
     pub fn read(&mut self, bytes: &[u8]) -> Result<(), HeadError> {
-        self.fields.start(bytes);
+        match self.parse(bytes)? {
+            length if length == bytes.len() => Ok(()),
+            _ => Err(HeadError::Syntax(httparse::Error::NewLine)),
+        }
+    }
+
+    /// Reads a head that lies whole at the beginning of `bytes`, behind which more may lie, without looking for its
+    /// end before: where it ends. None where it does not lie there as nearly all do, each line short and ended by
+    /// CRLF: [`crate::HeadScan`] and [`RequestHead::read`] then find out what it is.
+    pub fn read_whole(&mut self, bytes: &[u8]) -> Option<usize> {
+        let length = self.parse(bytes).ok()?;
+        let head = bytes.get(..length)?;
+        let is_usual = length <= Limits::default().line
+            && self.method.start == 0
+            && head.ends_with(b"\r\n\r\n")
+            && self.fields.begin_lines(head);
+        is_usual.then_some(length)
+    }
+
+    /// Reads the head at the beginning of `bytes`: where it ends.
+    fn parse(&mut self, bytes: &[u8]) -> Result<usize, HeadError> {
+        self.fields.clear();
         let mut lines =
             [const { MaybeUninit::<httparse::Header<'_>>::uninit() }; RequestHead::MAX_FIELDS];
         let mut request = httparse::Request::new(&mut []);
-        match request.parse_with_uninit_headers(bytes, &mut lines) {
-            Ok(httparse::Status::Complete(_)) => {}
+        let length = match request.parse_with_uninit_headers(bytes, &mut lines) {
+            Ok(httparse::Status::Complete(length)) => length,
             Ok(httparse::Status::Partial) => {
                 return Err(HeadError::Syntax(httparse::Error::NewLine));
             }
             Err(httparse::Error::TooManyHeaders) => return Err(HeadError::TooManyFields),
             Err(error) => return Err(HeadError::Syntax(error)),
-        }
+        };
+        self.fields.start(bytes.get(..length).unwrap_or_default());
         let place = |part: &[u8]| place_in(bytes, part);
         let method = request.method.unwrap_or_default().as_bytes();
         let target = request.path.unwrap_or_default().as_bytes();
@@ -109,7 +142,8 @@ impl RequestHead {
             let name = line.name.as_bytes();
             self.fields.push_line(Name::recognise(name), place(name), place(line.value));
         }
-        self.check(method, target)
+        self.check(method, target)?;
+        Ok(length)
     }
 
     /// Begins a head that comes from another protocol: `target` is its path with query. The fields are pushed after
@@ -194,7 +228,13 @@ impl RequestHead {
     /// The Host field taken apart; none where there is none (HTTP/1.0).
     #[must_use]
     pub fn host(&self) -> Option<Host<'_>> {
-        self.fields.get(Name::Host).and_then(Host::parse)
+        let field = self.fields.place(Name::Host)?;
+        if field != self.host.field {
+            // Somebody has replaced it.
+            return Host::parse(self.fields.slice(field));
+        }
+        let name = self.fields.slice(self.host.name);
+        Some(Host { name: std::str::from_utf8(name).ok()?, port: self.host.port })
     }
 
     /// Replaces the method.
@@ -244,16 +284,21 @@ impl RequestHead {
         }
         let parts = target::split(target)?;
         self.place_target(&parts);
+        let mut known_host = KnownHost::default();
         let mut hosts = self.fields.all(Name::Host);
         match (hosts.next(), hosts.next()) {
             (_, Some(_)) => return Err(HeadError::RepeatedHost),
             (None, None) if self.version != Version::Http10 => return Err(HeadError::NoHost),
             (None, None) => {}
             (Some(host), None) => {
-                Host::parse(host).ok_or(TargetError::Host)?;
+                let Host { name, port } = Host::parse(host).ok_or(TargetError::Host)?;
+                let field = self.fields.place(Name::Host).unwrap_or_default();
+                let end = field.start + name.len() as u32;
+                known_host = KnownHost { field, name: Span { end, ..field }, port };
             }
         }
         drop(hosts);
+        self.host = known_host;
         self.connection = ConnectionOptions::of(&self.fields);
         self.framing = request_framing(&self.fields, self.version)?;
         Ok(())

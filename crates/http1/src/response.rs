@@ -15,6 +15,9 @@ pub enum ResponseError {
     /// The bytes are no HTTP/1 response head.
     #[error("not an HTTP/1 response: {0}")]
     Syntax(httparse::Error),
+    /// The head goes on behind the bytes.
+    #[error("the head of the response is not complete")]
+    Incomplete,
     /// The bytes begin otherwise than any HTTP/1 response.
     #[error("not an HTTP/1 response: it does not begin with HTTP/1")]
     NotHttp,
@@ -42,13 +45,13 @@ pub struct ResponseHead {
 }
 
 impl ResponseHead {
-    /// Reads a complete head, as [`crate::HeadScan`] finds it. `to_head` says that the request was a HEAD, whose
-    /// answer has no body whatever it announces.
+    /// Reads the head at the beginning of `bytes`, behind which more may lie: where it ends. `to_head` says that the
+    /// request was a HEAD, whose answer has no body whatever it announces.
     ///
     /// # Errors
-    /// See [`ResponseError`].
-    pub fn read(&mut self, bytes: &[u8], to_head: bool) -> Result<(), ResponseError> {
-        self.fields.start(bytes);
+    /// See [`ResponseError`]; [`ResponseError::Incomplete`] where it does not lie there whole.
+    pub fn read(&mut self, bytes: &[u8], to_head: bool) -> Result<usize, ResponseError> {
+        self.fields.clear();
         let mut lines =
             [const { MaybeUninit::<httparse::Header<'_>>::uninit() }; RequestHead::MAX_FIELDS];
         let mut response = httparse::Response::new(&mut []);
@@ -57,13 +60,12 @@ impl ResponseHead {
             bytes,
             &mut lines,
         );
-        match parsed {
-            Ok(httparse::Status::Complete(_)) => {}
-            Ok(httparse::Status::Partial) => {
-                return Err(ResponseError::Syntax(httparse::Error::NewLine));
-            }
+        let length = match parsed {
+            Ok(httparse::Status::Complete(length)) => length,
+            Ok(httparse::Status::Partial) => return Err(ResponseError::Incomplete),
             Err(error) => return Err(ResponseError::Syntax(error)),
-        }
+        };
+        self.fields.start(bytes.get(..length).unwrap_or_default());
         self.version = if response.version == Some(0) { Version::Http10 } else { Version::Http11 };
         self.status = response.code.unwrap_or_default();
         self.reason = place_in(bytes, response.reason.unwrap_or_default().as_bytes());
@@ -80,7 +82,7 @@ impl ResponseHead {
         }
         self.connection = ConnectionOptions::of(&self.fields);
         self.framing = response_framing(&self.fields, self.version, self.status, to_head)?;
-        Ok(())
+        Ok(length)
     }
 
     /// Whether a response can begin with these bytes, of which more may follow: what is no HTTP need not be waited for.

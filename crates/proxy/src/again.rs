@@ -4,7 +4,7 @@ use std::{
     cell::Cell,
     future::{Future, poll_fn},
     net::SocketAddr,
-    pin::pin,
+    pin::Pin,
     sync::Arc,
     task::Poll,
     time::{Duration, Instant},
@@ -34,12 +34,17 @@ pub(crate) struct Again<'a> {
 pub(crate) struct TryEnd(Option<(Instant, Duration)>);
 
 impl<'a> Again<'a> {
-    /// Of a request that begins. `retries` is the service's.
-    pub(crate) fn new(upstream: &'a Upstream, method: &'a [u8], retries: u32) -> Again<'a> {
+    /// Of a request that begins `now`. `retries` is the service's.
+    pub(crate) fn new(
+        upstream: &'a Upstream,
+        method: &'a [u8],
+        retries: u32,
+        now: Instant,
+    ) -> Again<'a> {
         Again {
             upstream,
             method,
-            policy: upstream.begin(Instant::now()),
+            policy: upstream.begin(now),
             left: retries,
             made: 0,
             tried: SmallVec::new(),
@@ -118,12 +123,11 @@ impl TryEnd {
         timer: &Timer,
         answered: &Cell<Option<Instant>>,
         sent: bool,
-        future: impl Future<Output = Result<T, E>>,
+        mut future: Pin<&mut impl Future<Output = Result<T, E>>>,
     ) -> Result<T, E> {
         let Some((end, limit)) = self.0 else {
             return future.await;
         };
-        let mut future = pin!(future);
         poll_fn(|context| match future.as_mut().poll(context) {
             Poll::Pending if answered.get().is_none() => timer
                 .poll_until(end.into(), context)

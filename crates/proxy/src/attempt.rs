@@ -157,9 +157,9 @@ impl Attempt<'_> {
                     incoming.release();
                 }
                 let buffers = &self.thread.buffers;
-                let fill = poll_fn(|context| {
+                let fill = pin!(poll_fn(|context| {
                     incoming.poll_fill(buffers, &mut *self.io.borrow_mut(), context)
-                });
+                }));
                 match self.timers.1.limit_pauses(self.read_timeout, &flowed, fill).await {
                     Err(_) => return Err(Failure::ReadTimeout(self.read_timeout)),
                     Ok(Ok(length)) if length > 0 => {
@@ -214,7 +214,7 @@ impl Attempt<'_> {
 
     async fn write<const N: usize>(&self, parts: [&[u8]; N]) -> Result<(), Failure> {
         let written = Cell::new(0);
-        let write = write_all(self.io, parts, &written);
+        let write = pin!(write_all(self.io, parts, &written));
         match self.timers.0.limit_pauses(self.write_timeout, &written, write).await {
             Err(_) => Err(Failure::WriteTimeout(self.write_timeout)),
             Ok(Err(error)) => Err(Failure::UpstreamClosed(error)),
@@ -254,14 +254,25 @@ impl Attempt<'_> {
         let to_head = self.request.method() == b"HEAD";
         loop {
             let mut scan = HeadScan::default();
-            let range = loop {
+            let end = loop {
                 let raw = incoming.raw();
                 if !ResponseHead::may_begin_with(raw) {
                     return Err(Failure::Response(ResponseError::NotHttp));
                 }
+                // Nearly every head comes in one piece, and none of that size has too long a line.
+                if !raw.is_empty() && !scan.begun() && raw.len() <= LIMITS.line {
+                    match response.read(raw, to_head) {
+                        Ok(end) => break end,
+                        Err(ResponseError::Incomplete) => {}
+                        Err(error) => return Err(error.into()),
+                    }
+                }
                 match scan.advance(raw, &LIMITS, false) {
                     Err(_) => return Err(Failure::ResponseHeadTooLarge),
-                    Ok(Some(range)) => break range,
+                    Ok(Some(range)) => {
+                        response.read(raw.get(range.clone()).unwrap_or_default(), to_head)?;
+                        break range.end;
+                    }
                     Ok(None) => {}
                 }
                 match self.fill(progress, incoming).await {
@@ -272,8 +283,6 @@ impl Attempt<'_> {
                     Ok(_) => {}
                 }
             };
-            let end = range.end;
-            response.read(incoming.raw().get(range).unwrap_or_default(), to_head)?;
             incoming.skip(end);
             if !response.is_interim() {
                 progress.answered.set(Some(Instant::now()));
@@ -349,8 +358,9 @@ impl Attempt<'_> {
     /// Reads from the upstream once. The time for it begins when the request has been sent.
     async fn fill(&self, progress: &Progress, incoming: &mut Incoming) -> Result<usize, Failure> {
         let buffers = &self.thread.buffers;
-        let fill =
-            poll_fn(|context| incoming.poll_fill(buffers, &mut *self.io.borrow_mut(), context));
+        let fill = pin!(poll_fn(|context| {
+            incoming.poll_fill(buffers, &mut *self.io.borrow_mut(), context)
+        }));
         match self.timers.1.limit_once(self.read_timeout, &progress.waiting, fill).await {
             Err(_) => Err(Failure::ReadTimeout(self.read_timeout)),
             Ok(Err(error)) => Err(Failure::UpstreamClosed(error)),
@@ -371,6 +381,11 @@ pub(crate) async fn both<T>(
 ) -> Result<T, Failure> {
     let mut sending = true;
     poll_fn(|context| {
+        // Once all was sent the answer comes first, and only while there is none whether the client still waits.
+        let waiting = progress.waiting.get();
+        if waiting && let Poll::Ready(result) = receive.as_mut().poll(context) {
+            return Poll::Ready(result);
+        }
         if sending && let Poll::Ready(result) = send.as_mut().poll(context) {
             sending = false;
             match result {
@@ -382,7 +397,7 @@ pub(crate) async fn both<T>(
                 Ok(()) | Err(_) => progress.waiting.set(true),
             }
         }
-        receive.as_mut().poll(context)
+        if waiting { Poll::Pending } else { receive.as_mut().poll(context) }
     })
     .await
 }

@@ -120,7 +120,8 @@ impl Http2Attempt<'_> {
             };
         }
         while !data.is_empty() {
-            let send = poll_fn(|context| poll_send(&mut stream.borrow_mut(), data, last, context));
+            let send =
+                pin!(poll_fn(|context| poll_send(&mut stream.borrow_mut(), data, last, context)));
             let sent = self.timers.0.limit(self.write_timeout, send).await;
             let length = sent.unwrap_or(Err(Failure::WriteTimeout(self.write_timeout)))?;
             data = data.get(length..).unwrap_or_default();
@@ -136,6 +137,7 @@ impl Http2Attempt<'_> {
         prepare: impl FnOnce(&mut ResponseHead) -> Result<(), Failure>,
         future: ResponseFuture,
     ) -> Result<(), Failure> {
+        let future = pin!(future);
         let received = self.timers.1.limit_once(self.read_timeout, &progress.waiting, future).await;
         let received =
             received.map_err(|_| Failure::ReadTimeout(self.read_timeout))?.map_err(closed)?;
@@ -182,7 +184,7 @@ impl Http2Attempt<'_> {
         progress: &Progress,
         stream: &mut RecvStream,
     ) -> Result<Option<Bytes>, Failure> {
-        let next = poll_fn(|context| stream.poll_data(context));
+        let next = pin!(poll_fn(|context| stream.poll_data(context)));
         match self.timers.1.limit_once(self.read_timeout, &progress.waiting, next).await {
             Err(_) => Err(Failure::ResponseBody(format!(
                 "nothing came for {} ms",
@@ -195,7 +197,7 @@ impl Http2Attempt<'_> {
     }
 
     async fn trailers(&self, stream: &mut RecvStream) -> Result<Vec<u8>, Failure> {
-        let trailers = poll_fn(|context| stream.poll_trailers(context));
+        let trailers = pin!(poll_fn(|context| stream.poll_trailers(context)));
         match self.timers.1.limit(self.read_timeout, trailers).await {
             Err(_) => Err(Failure::ResponseBody("no trailers came".to_owned())),
             Ok(Err(error)) => Err(Failure::ResponseBody(error.to_string())),

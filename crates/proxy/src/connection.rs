@@ -1,6 +1,6 @@
 //! One client's HTTP/1 connection: request after request, until one side has enough.
 
-use std::{cell::RefCell, future::poll_fn, ops::Range, rc::Rc, task::Poll};
+use std::{cell::RefCell, future::poll_fn, ops::Range, pin::pin, rc::Rc, task::Poll};
 
 use http1::{HeadScan, Limits, Version};
 use tokio::time::Instant;
@@ -30,30 +30,30 @@ pub(crate) async fn serve(thread: Rc<Thread>, entered: Entered, stream: Stream, 
     };
     watch_drain(&entered).await;
     loop {
-        let head = connection.receive_head().await;
-        match head {
+        let received = match connection.receive_head().await {
             Ok(None) => break,
-            Ok(Some(ref range)) if connection.is_http2(range) => {
+            Ok(Some(Received::At(ref range))) if connection.is_http2(range) => {
                 let received = connection.incoming.raw().to_vec();
                 connection.incoming.clear(&thread.buffers);
                 let stream = connection.io.into_inner();
-                return connection_http2::serve(thread.clone(), entered, stream, received, origin)
-                    .await;
+                let serve =
+                    connection_http2::serve(thread.clone(), entered, stream, received, origin);
+                return Box::pin(serve).await;
             }
-            _ => {}
-        }
-        let mut scratch = thread.scratch();
-        let next = match head {
-            Ok(Some(range)) => connection.request(range, &mut scratch).await,
-            Ok(None) => Next::Close,
-            Err(failure) => connection.refuse(&failure, &mut scratch).await,
+            Ok(Some(received)) => Ok(received),
+            Err(failure) => Err(failure),
+        };
+        let (mut scratch, read) = connection.read(received);
+        let next = match read {
+            Ok(()) => connection.request(&mut scratch).await,
+            Err(failure) => Box::pin(connection.refuse(&failure, &mut scratch)).await,
         };
         thread.give_back(scratch);
         match next {
             Next::Request => {}
             Next::Linger => {
                 let Connection { io, incoming, timers, .. } = &mut connection;
-                linger(&thread, io, incoming, &timers.client_in).await;
+                Box::pin(linger(&thread, io, incoming, &timers.client_in)).await;
                 break;
             }
             Next::Close => break,
@@ -80,6 +80,14 @@ struct Connection<'t> {
     requests: u64,
 }
 
+/// A request's head that has come.
+enum Received {
+    /// It was read.
+    Read(Box<Scratch>),
+    /// It lies here.
+    At(Range<usize>),
+}
+
 /// What becomes of a connection after a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Next {
@@ -94,22 +102,31 @@ enum Next {
 impl Connection<'_> {
     /// Waits for a request's head. None if there will be none: the client closed the connection or was idle for too
     /// long, or the gateway is to stop.
-    async fn receive_head(&mut self) -> Result<Option<Range<usize>>, Failure> {
+    async fn receive_head(&mut self) -> Result<Option<Received>, Failure> {
         let Connection { thread, io, incoming, timers, requests, .. } = self;
         let limits = &thread.options.limits;
         let mut scan = HeadScan::default();
         let mut head_deadline = None;
         loop {
+            // Nearly every head comes in one piece, and is read without a search for its end.
+            if !scan.begun() && !incoming.raw().is_empty() {
+                let mut scratch = thread.scratch();
+                if let Some(length) = scratch.request.read_whole(incoming.raw()) {
+                    incoming.skip(length);
+                    return Ok(Some(Received::Read(scratch)));
+                }
+                thread.give_back(scratch);
+            }
             if let Some(range) = scan.advance(incoming.raw(), &Limits::default(), true)? {
-                return Ok(Some(range));
+                return Ok(Some(Received::At(range)));
             }
             let begun = scan.begun();
-            let fill = poll_fn(|context| {
+            let fill = pin!(poll_fn(|context| {
                 if !begun && thread.is_draining() {
                     return Poll::Ready(Ok(0));
                 }
                 incoming.poll_fill(&thread.buffers, &mut *io.borrow_mut(), context)
-            });
+            }));
             let filled = if begun {
                 // However slowly its bytes come, the head has its time as a whole.
                 let deadline =
@@ -136,14 +153,23 @@ impl Connection<'_> {
             && self.incoming.raw().get(range.clone()) == Some(PREFACE)
     }
 
-    /// Serves the request whose head lies at `range`.
-    async fn request(&mut self, range: Range<usize>, scratch: &mut Scratch) -> Next {
-        self.requests += 1;
+    /// Reads a head, unless that was done, into memory for its request.
+    fn read(&mut self, received: Result<Received, Failure>) -> (Box<Scratch>, Result<(), Failure>) {
+        let range = match received {
+            Ok(Received::Read(scratch)) => return (scratch, Ok(())),
+            Ok(Received::At(range)) => range,
+            Err(failure) => return (self.thread.scratch(), Err(failure)),
+        };
+        let mut scratch = self.thread.scratch();
         let head = self.incoming.raw().get(range.clone()).unwrap_or_default();
-        if let Err(error) = scratch.request.read(head) {
-            return self.refuse(&error.into(), scratch).await;
-        }
+        let read = scratch.request.read(head).map_err(Failure::from);
         self.incoming.skip(range.end);
+        (scratch, read)
+    }
+
+    /// Serves the request whose head was read.
+    async fn request(&mut self, scratch: &mut Scratch) -> Next {
+        self.requests += 1;
         let limit = self.thread.options.limits.keepalive_requests;
         let keep = scratch.request.keeps_connection() && (limit == 0 || self.requests < limit);
         let mut out = std::mem::take(&mut scratch.to_client);
@@ -154,7 +180,9 @@ impl Connection<'_> {
         let next = match Http1Body::new(thread, io, incoming, &timers.client_in, framing) {
             Err(failure) => {
                 answer.close_after();
-                request::serve_unreadable(thread, origin, scratch, &failure, &mut answer).await;
+                let serve =
+                    request::serve_unreadable(thread, origin, scratch, &failure, &mut answer);
+                Box::pin(serve).await;
                 after(&answer, false)
             }
             Ok(mut body) => {

@@ -1,6 +1,6 @@
 //! One client's HTTP/2 connection: a task for each of its streams.
 
-use std::{cell::Cell, future::poll_fn, rc::Rc, task::Poll, time::Duration};
+use std::{cell::Cell, future::poll_fn, pin::pin, rc::Rc, task::Poll, time::Duration};
 
 use bytes::Bytes;
 use h2::{RecvStream, server::SendResponse};
@@ -47,13 +47,15 @@ pub(crate) async fn serve(
     let origin = Rc::new(origin);
     let timer = Timer::default();
     let limits = &thread.options.limits;
-    let handshake = h2::server::Builder::new()
-        .max_concurrent_streams(STREAMS)
-        .initial_window_size(STREAM_WINDOW)
-        .initial_connection_window_size(CONNECTION_WINDOW)
-        .max_header_list_size(HEAD_LIMIT)
-        .max_send_buffer_size(SEND_BUFFER)
-        .handshake::<_, Bytes>(Prefixed::new(received, stream));
+    let handshake = pin!(
+        h2::server::Builder::new()
+            .max_concurrent_streams(STREAMS)
+            .initial_window_size(STREAM_WINDOW)
+            .initial_connection_window_size(CONNECTION_WINDOW)
+            .max_header_list_size(HEAD_LIMIT)
+            .max_send_buffer_size(SEND_BUFFER)
+            .handshake::<_, Bytes>(Prefixed::new(received, stream))
+    );
     let Ok(Ok(mut connection)) = timer.limit(limits.head_timeout, handshake).await else {
         return;
     };
@@ -61,12 +63,12 @@ pub(crate) async fn serve(
     let mut draining = false;
     loop {
         // A request, the end of the connection, or none: the gateway begins to drain.
-        let accept = poll_fn(|context| {
+        let accept = pin!(poll_fn(|context| {
             if thread.is_draining() && !draining {
                 return Poll::Ready(None);
             }
             connection.poll_accept(context).map(Some)
-        });
+        }));
         match timer.limit(limits.keepalive_timeout, accept).await {
             Ok(None) => {
                 draining = true;

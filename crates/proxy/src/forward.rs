@@ -4,6 +4,7 @@ use std::{
     borrow::Cow,
     cell::{Cell, RefCell},
     net::{IpAddr, SocketAddr},
+    pin::pin,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -60,10 +61,10 @@ impl Call<'_> {
         let upstream = self.service.upstream();
         let affinity = upstream.affinity(self.inputs);
         let retries = self.service.service.retries.unwrap_or_default();
-        let mut again = Again::new(upstream, self.request.method(), retries);
+        let mut wanted = Instant::now();
+        let mut again = Again::new(upstream, self.request.method(), retries, wanted);
         loop {
-            let wanted = Instant::now();
-            let lease = peers::pick(self.service, &affinity, again.tried()).await?;
+            let lease = peers::pick(self.service, &affinity, again.tried(), wanted).await?;
             let begun = Instant::now();
             record.tries.push(Try::new(lease.address(), wanted, begun));
             let to = Attempted { lease: &lease, affinity: &affinity, again: &again, begun };
@@ -87,6 +88,7 @@ impl Call<'_> {
             if !wait.is_zero() {
                 tokio::time::sleep(wait).await;
             }
+            wanted = Instant::now();
         }
     }
 
@@ -123,9 +125,10 @@ impl Call<'_> {
                 let cookie = self.service.upstream().set_cookie(affinity, lease);
                 prepare(response, record, cookie.as_deref())
             };
-            return self
-                .attempt_http2(to, end, &key, head, body, answer, response, record, prepare)
-                .await;
+            // In memory of its own: most requests are not by HTTP/2, and have room for none.
+            let attempt =
+                self.attempt_http2(to, end, &key, head, body, answer, response, record, prepare);
+            return Box::pin(attempt).await;
         }
         let mut fresh = false;
         loop {
@@ -137,8 +140,9 @@ impl Call<'_> {
                     connection
                 }
                 None => {
-                    let stream =
-                        self.connect(&key, end).await.map_err(|failure| (failure, true))?;
+                    let stream = Box::pin(self.connect(&key, end))
+                        .await
+                        .map_err(|failure| (failure, true))?;
                     Pooled { stream, requests: 0 }
                 }
             };
@@ -162,10 +166,12 @@ impl Call<'_> {
             };
             let (timer, answered) = (self.timers.1, &progress.answered);
             let result = if self.websocket {
-                let run = attempt.run_upgrade(&progress, body, answer, response, prepare);
-                end.hold(timer, answered, true, run).await
+                // Rare, and not small: it is not to be part of every request's memory.
+                let mut run =
+                    Box::pin(attempt.run_upgrade(&progress, body, answer, response, prepare));
+                end.hold(timer, answered, true, run.as_mut()).await
             } else {
-                let run = attempt.run(&progress, body, answer, response, prepare);
+                let run = pin!(attempt.run(&progress, body, answer, response, prepare));
                 end.hold(timer, answered, true, run).await
             };
             record.upstream_received += progress.received.get();
@@ -213,7 +219,7 @@ impl Call<'_> {
     ) -> Result<(), (Failure, bool)> {
         loop {
             let limit = milliseconds(self.service.service.connect_timeout);
-            let place = async { Ok(self.thread.http2_pool.place(key, limit).await?) };
+            let place = pin!(async { Ok(self.thread.http2_pool.place(key, limit).await?) });
             let placed = end.hold(self.timers.1, &Cell::default(), false, place).await;
             let (place, new) = placed.map_err(|failure: Failure| (failure, true))?;
             if new {
@@ -236,7 +242,7 @@ impl Call<'_> {
                 prepare(response, record)
             };
             let run = attempt.run(&progress, body, answer, response, prepare);
-            let result = end.hold(self.timers.1, &progress.answered, true, run).await;
+            let result = end.hold(self.timers.1, &progress.answered, true, pin!(run)).await;
             record.upstream_received += progress.received.get();
             let Err(failure) = result else {
                 return Ok(());
@@ -254,7 +260,8 @@ impl Call<'_> {
     async fn connect(&self, key: &Key, end: TryEnd) -> Result<upstream::Stream, Failure> {
         self.thread.counters.upstream_connect();
         let limit = milliseconds(self.service.service.connect_timeout);
-        let connect = async { Ok(connect(key.address, key.secured.as_deref(), limit).await?) };
+        let connect =
+            pin!(async { Ok(connect(key.address, key.secured.as_deref(), limit).await?) });
         end.hold(self.timers.1, &Cell::default(), false, connect).await
     }
 

@@ -13,7 +13,7 @@ use crate::failure::Failure;
 /// The time that a name may take that was never resolved before.
 const RESOLVE_LIMIT: Duration = Duration::from_secs(5);
 
-/// The target for the next attempt; not one of those `tried` while there is another.
+/// The target for the next attempt, which begins `now`; not one of those `tried` while there is another.
 ///
 /// # Errors
 /// [`Failure::NoPeer`], [`Failure::Unresolved`]
@@ -21,9 +21,10 @@ pub(crate) async fn pick(
     service: &ServiceEntry,
     affinity: &Affinity,
     tried: &[SocketAddr],
+    now: Instant,
 ) -> Result<Lease, Failure> {
-    found(service, tried, || {
-        service.upstream().pick(&Pick { key: affinity.key(), tried, now: Instant::now() })
+    found(service, tried, now, |now| {
+        service.upstream().pick(&Pick { key: affinity.key(), tried, now })
     })
     .await
 }
@@ -33,8 +34,8 @@ pub(crate) async fn pick(
 /// # Errors
 /// As [`pick`].
 pub(crate) async fn preview(service: &ServiceEntry, affinity: &Affinity) -> Result<Lease, Failure> {
-    found(service, &[], || {
-        service.upstream().preview(&Pick { key: affinity.key(), tried: &[], now: Instant::now() })
+    found(service, &[], Instant::now(), |now| {
+        service.upstream().preview(&Pick { key: affinity.key(), tried: &[], now })
     })
     .await
 }
@@ -42,14 +43,15 @@ pub(crate) async fn preview(service: &ServiceEntry, affinity: &Affinity) -> Resu
 async fn found(
     service: &ServiceEntry,
     tried: &[SocketAddr],
-    pick: impl Fn() -> Result<Lease, NoPeer>,
+    now: Instant,
+    pick: impl Fn(Instant) -> Result<Lease, NoPeer>,
 ) -> Result<Lease, Failure> {
-    let mut picked = pick();
+    let mut picked = pick(now);
     if matches!(picked, Err(NoPeer::Unresolved)) {
         // Only the first request for a name comes here; all others find what was resolved.
         // Whether the limit has passed shows in the pick.
         let _ = tokio::time::timeout(RESOLVE_LIMIT, service.upstream().resolved()).await;
-        picked = pick();
+        picked = pick(Instant::now());
     }
     picked.map_err(|why| match why {
         NoPeer::Unavailable => {

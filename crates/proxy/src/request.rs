@@ -106,7 +106,7 @@ pub(crate) async fn serve<B: Body, A: Answer>(
         proxy(thread, &snapshot, origin, timers, scratch, &mut body, answer, &mut record, &phases)
             .await;
     if let Err(failure) = result {
-        refuse(thread, scratch, &failure, answer, &mut record, &phases).await;
+        Box::pin(refuse(thread, scratch, &failure, answer, &mut record, &phases)).await;
     }
     record.request_bytes += body.received();
     log(thread, scratch, true, answer, &record, &phases);
@@ -155,8 +155,9 @@ async fn proxy<'s, B: Body, A: Answer>(
         let answered = phases.borrow_mut().rewrite(request, &mut lent, id)?;
         if let Some(answered) = answered {
             let reply = plugin_answer::reply(answered, request, &options.error_default_type);
-            return own_answer::send(thread, request, response, id, &reply, answer, record, phases)
-                .await;
+            let send =
+                own_answer::send(thread, request, response, id, &reply, answer, record, phases);
+            return Box::pin(send).await;
         }
     }
 
@@ -175,8 +176,8 @@ async fn proxy<'s, B: Body, A: Answer>(
 
     // Protocol checks: what the route's `protocols` ask of a request that it matched.
     if let Some(reply) = protocol::check(&entry.route, request, origin) {
-        own_answer::send(thread, request, response, id, &reply, answer, record, phases).await?;
-        return Ok(());
+        let send = own_answer::send(thread, request, response, id, &reply, answer, record, phases);
+        return Box::pin(send).await;
     }
     let mut target = routing::target(entry, matched, &normal);
 
@@ -209,8 +210,9 @@ async fn proxy<'s, B: Body, A: Answer>(
                 answer.close_after();
             }
             let reply = plugin_answer::reply(answered, request, &options.error_default_type);
-            return own_answer::send(thread, request, response, id, &reply, answer, record, phases)
-                .await;
+            let send =
+                own_answer::send(thread, request, response, id, &reply, answer, record, phases);
+            return Box::pin(send).await;
         }
         if body.is_replaced() {
             request.set_framing(Framing::Length(body.data().len() as u64));
@@ -283,7 +285,7 @@ async fn proxy<'s, B: Body, A: Answer>(
             headers: &options.headers,
             product: &options.product,
             request_id: id.as_str(),
-            date: thread.date(),
+            date: &|| thread.date(),
             proxy_latency: record.proxy_latency(),
             upstream_latency: record.upstream_latency(),
             cookie,

@@ -10,7 +10,8 @@ pub(crate) struct Additions<'a> {
     pub(crate) headers: &'a ResponseHeaders,
     pub(crate) product: &'a str,
     pub(crate) request_id: &'a str,
-    pub(crate) date: [u8; Date::LENGTH],
+    /// The time as HTTP writes it, asked for only where the upstream did not say it.
+    pub(crate) date: &'a dyn Fn() -> [u8; Date::LENGTH],
     /// Milliseconds from the request's head until the upstream was asked.
     pub(crate) proxy_latency: u64,
     /// Milliseconds from there until its answer.
@@ -54,7 +55,7 @@ pub(crate) fn filter(response: &mut ResponseHead, request: &RequestHead, add: &A
     });
     add_charset(response);
     if !response.fields.contains(Name::Date) {
-        response.fields.push_known(Name::Date, &add.date);
+        response.fields.push_known(Name::Date, &(add.date)());
     }
     if add.headers.server && !response.fields.contains(Name::Server) {
         response.fields.push_known(Name::Server, add.product.as_bytes());
@@ -162,7 +163,7 @@ mod tests {
             headers,
             product: "kong/1",
             request_id: "abc",
-            date,
+            date: &|| date,
             proxy_latency: 0,
             upstream_latency: 12,
             cookie,

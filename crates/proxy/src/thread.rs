@@ -266,13 +266,13 @@ impl Thread {
 
     fn new_id(&self) -> RequestId {
         const DIGITS: &[u8; 16] = b"0123456789abcdef";
-        let mut bytes = [0; 16];
-        self.random.borrow_mut().fill_bytes(&mut bytes);
+        let mut random = self.random.borrow_mut();
+        let mut bits = [random.next_u64(), random.next_u64()];
         let mut text = [0; 32];
-        for (pair, byte) in text.chunks_exact_mut(2).zip(bytes) {
-            if let [high, low] = pair {
-                *high = DIGITS[usize::from(byte >> 4)];
-                *low = DIGITS[usize::from(byte & 15)];
+        for (half, bits) in text.as_chunks_mut::<16>().0.iter_mut().zip(&mut bits) {
+            for digit in half {
+                *digit = DIGITS[(*bits & 15) as usize];
+                *bits >>= 4;
             }
         }
         RequestId(text)

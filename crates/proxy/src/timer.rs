@@ -3,7 +3,7 @@
 use std::{
     cell::{Cell, RefCell},
     future::{Future, poll_fn},
-    pin::{Pin, pin},
+    pin::Pin,
     task::{Context, Poll},
     time::Duration,
 };
@@ -18,6 +18,9 @@ pub(crate) struct Elapsed;
 ///
 /// One entry in the runtime's timer serves all of them: it is not moved when a wait ends or begins, but looked at
 /// when it fires. So a connection that answers in time touches the timer about once per time-out, not per request.
+///
+/// What is waited for is pinned by the caller: a future that was moved in would be held twice, once where it came in
+/// and once where it is polled, and each connection's memory is that of its futures.
 #[derive(Debug, Default)]
 pub(crate) struct Timer {
     sleep: RefCell<Option<Pin<Box<Sleep>>>>,
@@ -29,9 +32,8 @@ impl Timer {
     pub(crate) async fn limit<F: Future>(
         &self,
         limit: Duration,
-        future: F,
+        mut future: Pin<&mut F>,
     ) -> Result<F::Output, Elapsed> {
-        let mut future = pin!(future);
         let mut deadline = None;
         poll_fn(|context| {
             if let Poll::Ready(output) = future.as_mut().poll(context) {
@@ -48,9 +50,8 @@ impl Timer {
         &self,
         limit: Duration,
         progress: &Cell<u64>,
-        future: F,
+        mut future: Pin<&mut F>,
     ) -> Result<F::Output, Elapsed> {
-        let mut future = pin!(future);
         let mut wait: Option<(u64, Instant)> = None;
         poll_fn(|context| {
             if let Poll::Ready(output) = future.as_mut().poll(context) {
@@ -74,9 +75,8 @@ impl Timer {
         &self,
         limit: Duration,
         begun: &Cell<bool>,
-        future: F,
+        mut future: Pin<&mut F>,
     ) -> Result<F::Output, Elapsed> {
-        let mut future = pin!(future);
         let mut deadline = None;
         poll_fn(|context| match future.as_mut().poll(context) {
             Poll::Ready(output) => Poll::Ready(Ok(output)),
@@ -93,9 +93,8 @@ impl Timer {
     pub(crate) async fn until<F: Future>(
         &self,
         deadline: Instant,
-        future: F,
+        mut future: Pin<&mut F>,
     ) -> Result<F::Output, Elapsed> {
-        let mut future = pin!(future);
         poll_fn(|context| match future.as_mut().poll(context) {
             Poll::Ready(output) => Poll::Ready(Ok(output)),
             Poll::Pending => self.poll_until(deadline, context).map(Err),
@@ -125,7 +124,7 @@ impl Timer {
 
 #[cfg(test)]
 mod tests {
-    use std::{cell::Cell, future::pending, time::Duration};
+    use std::{cell::Cell, future::pending, pin::pin, time::Duration};
 
     use tokio::time::{Instant, sleep};
 
@@ -138,7 +137,7 @@ mod tests {
         let timer = Timer::default();
         for limit in [5, 2, 7, 7, 1, 30, 3] {
             let begun = Instant::now();
-            assert_eq!(timer.limit(SECOND * limit, pending::<()>()).await, Err(Elapsed));
+            assert_eq!(timer.limit(SECOND * limit, pin!(pending::<()>())).await, Err(Elapsed));
             assert_eq!(begun.elapsed().as_secs(), u64::from(limit));
         }
     }
@@ -147,10 +146,10 @@ mod tests {
     async fn a_wait_that_ends_in_time_leaves_no_trace() {
         let timer = Timer::default();
         let begun = Instant::now();
-        assert_eq!(timer.limit(SECOND * 10, sleep(SECOND)).await, Ok(()));
-        assert_eq!(timer.limit(SECOND * 60, sleep(SECOND * 50)).await, Ok(()));
+        assert_eq!(timer.limit(SECOND * 10, pin!(sleep(SECOND))).await, Ok(()));
+        assert_eq!(timer.limit(SECOND * 60, pin!(sleep(SECOND * 50))).await, Ok(()));
         assert_eq!(begun.elapsed().as_secs(), 51);
-        assert_eq!(timer.until(Instant::now() + SECOND, pending::<()>()).await, Err(Elapsed));
+        assert_eq!(timer.until(Instant::now() + SECOND, pin!(pending::<()>())).await, Err(Elapsed));
         assert_eq!(begun.elapsed().as_secs(), 52);
     }
 
@@ -164,7 +163,7 @@ mod tests {
             }
             pending::<()>().await
         };
-        assert_eq!(timer.limit_pauses(SECOND * 3, &progress, work).await, Err(Elapsed));
+        assert_eq!(timer.limit_pauses(SECOND * 3, &progress, pin!(work)).await, Err(Elapsed));
         assert_eq!(begun.elapsed().as_secs(), 2 * 4 + 3);
     }
 
@@ -176,14 +175,14 @@ mod tests {
             ready.set(true);
             pending::<()>().await
         };
-        assert_eq!(timer.limit_once(SECOND * 3, &ready, work).await, Err(Elapsed));
+        assert_eq!(timer.limit_once(SECOND * 3, &ready, pin!(work)).await, Err(Elapsed));
         assert_eq!(begun.elapsed().as_secs(), 103);
     }
 
     #[tokio::test(start_paused = true)]
     async fn what_is_ready_is_not_timed() {
         let timer = Timer::default();
-        assert_eq!(timer.limit(Duration::ZERO, async { 1 }).await, Ok(1));
+        assert_eq!(timer.limit(Duration::ZERO, pin!(async { 1 })).await, Ok(1));
         assert!(timer.sleep.borrow().is_none());
     }
 }

@@ -58,13 +58,9 @@ pub(crate) fn write(
         b"Connection: keep-alive\r\n"
     });
     let options = request.connection();
-    for field in request.fields.iter() {
-        if is_passed_on(field.known)
-            && !(options.others && options.lists(&request.fields, field.name))
-        {
-            write_field(out, field.name, field.value);
-        }
-    }
+    request.fields.write(out, |field| {
+        is_passed_on(field.known) && !(options.others && options.lists(&request.fields, field.name))
+    });
     if request.fields.all(Name::Te).any(|value| list(value).any(is_trailers)) {
         out.extend_from_slice(b"TE: trailers\r\n");
     }

@@ -94,7 +94,8 @@ pub(crate) async fn introduce(thread: &Thread, tcp: &mut TcpStream, origin: &mut
     }
 }
 
-/// Serves a connection that begins with something else than HTTP.
+/// Serves a connection that begins with something else than HTTP. What comes behind that has a task of its own, which
+/// lasts longer and needs none of this one's memory.
 async fn prepare(
     thread: Rc<Thread>,
     entered: Entered,
@@ -107,7 +108,9 @@ async fn prepare(
         return;
     }
     let Some(tls) = tls else {
-        return connection::serve(thread, entered, Stream::Plain(tcp), origin).await;
+        let serve = connection::serve(thread, entered, Stream::Plain(tcp), origin);
+        tokio::task::spawn_local(serve);
+        return;
     };
     let handshake = async {
         let mut first = [0];
@@ -130,9 +133,10 @@ async fn prepare(
             let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
             let stream = Stream::Tls(Box::new(stream.into()));
             if http2 {
-                connection_http2::serve(thread, entered, stream, Vec::new(), origin).await;
+                let serve = connection_http2::serve(thread, entered, stream, Vec::new(), origin);
+                tokio::task::spawn_local(serve);
             } else {
-                connection::serve(thread, entered, stream, origin).await;
+                tokio::task::spawn_local(connection::serve(thread, entered, stream, origin));
             }
         }
     }

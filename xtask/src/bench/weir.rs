@@ -79,7 +79,10 @@ pub(super) fn start(
     };
     command
         .args(["start", "--nginx-main-worker-processes", "1", "--proxy-access-log", "off"])
-        .arg(format!("--proxy-listen=127.0.0.1:{} http2, 127.0.0.1:{} ssl http2", ports.plain, ports.tls))
+        .arg(format!(
+            "--proxy-listen=127.0.0.1:{} http2, 127.0.0.1:{} ssl http2",
+            ports.plain, ports.tls
+        ))
         .arg(format!("--admin-listen=127.0.0.1:{admin}"))
         .arg("--status-listen=off")
         .arg("--ssl-cert")

@@ -3,6 +3,7 @@
 use std::{
     cell::{Cell, RefCell},
     future::{pending, poll_fn},
+    pin::pin,
     task::Poll,
     time::Duration,
 };
@@ -133,8 +134,9 @@ impl Body for Http1Body<'_> {
         }
         let limit = self.thread.options.limits.body_timeout;
         let Http1Body { thread, io, incoming, timer, .. } = self;
-        let fill =
-            poll_fn(|context| incoming.poll_fill(&thread.buffers, &mut *io.borrow_mut(), context));
+        let fill = pin!(poll_fn(|context| {
+            incoming.poll_fill(&thread.buffers, &mut *io.borrow_mut(), context)
+        }));
         // The other direction of a tunnel sees to it that it is not idle for ever.
         let filled = if self.tunnel { Ok(fill.await) } else { timer.limit(limit, fill).await };
         match filled {
@@ -187,6 +189,9 @@ pub(crate) struct Http1Answer<'c> {
     sent: Cell<u64>,
 }
 
+/// A body of at most so many bytes is copied behind its head: cheaper than to hand the system two pieces.
+const SHORT: usize = 1024;
+
 /// How the end of the answer is told.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Sending {
@@ -235,7 +240,7 @@ impl<'c> Http1Answer<'c> {
 
     async fn write<const N: usize>(&mut self, parts: [&[u8]; N]) -> Result<(), Failure> {
         let limit = self.thread.options.limits.body_timeout;
-        let write = write_all(self.io, parts, &self.sent);
+        let write = pin!(write_all(self.io, parts, &self.sent));
         match self.timer.limit_pauses(limit, &self.sent, write).await {
             Err(_) => Err(Failure::ClientTimeout(limit)),
             Ok(Err(_)) => Err(Failure::ClientGone),
@@ -282,9 +287,7 @@ impl Answer for Http1Answer<'_> {
         }
         let mut out = Vec::with_capacity(128);
         head.write_status_line(&mut out);
-        for field in head.fields.iter() {
-            http1::write_field(&mut out, field.name, field.value);
-        }
+        head.fields.write(&mut out, |_| true);
         out.extend_from_slice(b"\r\n");
         self.write([&out]).await
     }
@@ -300,12 +303,9 @@ impl Answer for Http1Answer<'_> {
         }
         self.out.clear();
         head.write_status_line(self.out);
-        for field in head.fields.iter() {
-            match field.known {
-                Name::ContentLength | Name::TransferEncoding => {}
-                _ => http1::write_field(self.out, field.name, field.value),
-            }
-        }
+        head.fields.write(self.out, |field| {
+            !matches!(field.known, Name::ContentLength | Name::TransferEncoding)
+        });
         if head.status() == 101 {
             self.framing = Sending::Close;
             self.keep = false;
@@ -340,8 +340,14 @@ impl Answer for Http1Answer<'_> {
                 }
             }
         }
-        let out = std::mem::take(self.out);
-        let result = self.write([&out, data, end]).await;
+        let mut out = std::mem::take(self.out);
+        let result = if !out.is_empty() && data.len() <= SHORT {
+            out.extend_from_slice(data);
+            out.extend_from_slice(end);
+            self.write([&out]).await
+        } else {
+            self.write([&out, data, end]).await
+        };
         *self.out = out;
         self.out.clear();
         self.ended = last && result.is_ok();
@@ -372,12 +378,12 @@ pub(crate) async fn linger(
     let deadline = Instant::now() + TOTAL;
     loop {
         incoming.clear(&thread.buffers);
-        let fill = poll_fn(|context| {
+        let fill = pin!(poll_fn(|context| {
             match incoming.poll_fill(&thread.buffers, &mut *io.borrow_mut(), context) {
                 Poll::Pending if thread.is_draining() => Poll::Ready(Ok(0)),
                 other => other,
             }
-        });
+        }));
         match timer.until(deadline, fill).await {
             Ok(Ok(length)) if length > 0 => {}
             _ => return,

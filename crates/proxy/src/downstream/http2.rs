@@ -3,6 +3,7 @@
 use std::{
     cell::{Cell, RefCell},
     future::poll_fn,
+    pin::pin,
     rc::Rc,
     task::{Context, Poll, ready},
 };
@@ -167,7 +168,7 @@ impl Body for Http2Body<'_> {
         let limit = self.thread.options.limits.body_timeout;
         let timer = self.timer;
         timer
-            .limit(limit, poll_fn(|context| self.poll_data(context)))
+            .limit(limit, pin!(poll_fn(|context| self.poll_data(context))))
             .await
             .unwrap_or(Err(Failure::ClientTimeout(limit)))?;
         let most = self.thread.options.limits.body;
@@ -286,7 +287,7 @@ impl Answer for Http2Answer<'_> {
         let limit = self.thread.options.limits.body_timeout;
         let mut rest = data;
         while !rest.is_empty() {
-            let send = poll_fn(|context| self.poll_send(rest, end, context));
+            let send = pin!(poll_fn(|context| self.poll_send(rest, end, context)));
             let length = self
                 .timer
                 .limit(limit, send)

@@ -166,9 +166,9 @@ async fn connect(
     let ties = Ties { thread, client: record.client };
     let affinity = service.upstream().affinity(&ties);
     let retries = service.service.retries.unwrap_or_default();
-    let mut again = Again::new(service.upstream(), b"", retries);
+    let mut again = Again::new(service.upstream(), b"", retries, Instant::now());
     loop {
-        let lease = peers::pick(service, &affinity, again.tried()).await?;
+        let lease = peers::pick(service, &affinity, again.tried(), Instant::now()).await?;
         let address = lease.address();
         record.target = Some(address);
         record.tries += 1;
@@ -222,7 +222,7 @@ impl Exchange<'_> {
         // Whether the client's last word is unanswered: while the gateway drains, only then there is to wait.
         let (mut waits, mut answered) = (false, false);
         loop {
-            let next = self.next(&mut datagrams, waits);
+            let next = pin!(self.next(&mut datagrams, waits));
             match timer.limit(self.idle, next).await {
                 Err(_) | Ok(Event::Drained) => return Ok(answered),
                 Ok(Event::FromClient(datagram)) => {

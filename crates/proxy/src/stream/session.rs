@@ -121,9 +121,10 @@ impl Connecting<'_> {
         let ties = Ties { thread: self.thread, client: record.client };
         let affinity = upstream.affinity(&ties);
         let limit = milliseconds(service.connect_timeout);
-        let mut again = Again::new(upstream, b"", service.retries.unwrap_or_default());
+        let mut again =
+            Again::new(upstream, b"", service.retries.unwrap_or_default(), Instant::now());
         loop {
-            let lease = peers::pick(self.service, &affinity, again.tried()).await?;
+            let lease = peers::pick(self.service, &affinity, again.tried(), Instant::now()).await?;
             record.target = Some(lease.address());
             record.tries += 1;
             let secured = self.secured(&lease)?;

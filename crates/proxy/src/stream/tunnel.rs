@@ -3,6 +3,7 @@
 use std::{
     cell::{Cell, RefCell},
     future::poll_fn,
+    pin::pin,
     time::Duration,
 };
 
@@ -78,8 +79,9 @@ impl Flow {
         let mut incoming = Incoming::default();
         let mut full_in_a_row = 0;
         loop {
-            let fill =
-                poll_fn(|context| incoming.poll_fill(buffers, &mut *from.borrow_mut(), context));
+            let fill = pin!(poll_fn(|context| {
+                incoming.poll_fill(buffers, &mut *from.borrow_mut(), context)
+            }));
             let length = match timer.limit_pauses(self.idle, &self.moves, fill).await {
                 Err(_) => return Err(End::Idle),
                 Ok(Err(_)) => return Err(End::Broken),
@@ -88,7 +90,7 @@ impl Flow {
             };
             self.moves.set(self.moves.get() + 1);
             let write = write_all(to, [incoming.raw()], carried);
-            match timer.limit_pauses(self.stalled, carried, write).await {
+            match timer.limit_pauses(self.stalled, carried, pin!(write)).await {
                 Err(_) => return Err(End::Idle),
                 Ok(Err(_)) => return Err(End::Broken),
                 Ok(Ok(())) => {}
@@ -104,7 +106,7 @@ impl Flow {
         }
         incoming.clear(buffers);
         // A side that is gone needs not be told.
-        let _ = timer.limit(self.stalled, shut_down(to)).await;
+        let _ = timer.limit(self.stalled, pin!(shut_down(to))).await;
         Ok(())
     }
 }
