@@ -15,7 +15,7 @@ use crate::config::Config;
 use crate::control::Control;
 use crate::error::{CannotSet, NoPeer};
 use crate::health::{Cause, Condition, Health, Outcome, Report, Source, Transition, step};
-use crate::key::{Affinity, Inputs};
+use crate::key::{Affinity, Inputs, Key};
 use crate::peer::{Lease, Peer};
 use crate::plan::{Pick, Plan};
 use crate::retry::{Budget, Retry};
@@ -76,6 +76,12 @@ impl Upstream {
     /// The present configuration.
     pub fn config(&self) -> Arc<Config> {
         self.config.load_full()
+    }
+
+    /// What `read` makes of the present configuration, without a share in it: for the path of requests, where all
+    /// threads would write to one counter.
+    pub fn read_config<T>(&self, read: impl FnOnce(&Config) -> T) -> T {
+        read(&self.config.load())
     }
 
     /// Takes a new configuration over. Where health checks are switched off, every peer is healthy
@@ -163,6 +169,9 @@ impl Upstream {
     /// The `Set-Cookie` for the client's answer, when this request was given a cookie or went to
     /// another peer than its cookie says. It replaces a `Set-Cookie` of the same name.
     pub fn set_cookie(&self, affinity: &Affinity, served_by: &Peer) -> Option<String> {
+        if affinity.key() == Key::None {
+            return None;
+        }
         affinity.set_cookie(&self.config.load(), served_by)
     }
 

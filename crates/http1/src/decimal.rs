@@ -1,5 +1,7 @@
 //! Numbers as text, without the formatting machinery.
 
+use std::net::Ipv4Addr;
+
 /// The numbers up to 255, each with its length behind it: most numbers of a head, and each part of an IPv4 address.
 static SHORT: [([u8; 3], u8); 256] = {
     let mut table = [([0; 3], 0); 256];
@@ -21,24 +23,64 @@ static SHORT: [([u8; 3], u8); 256] = {
 };
 
 /// Appends `number` in decimal.
-pub fn write_decimal(out: &mut Vec<u8>, mut number: u64) {
+pub fn write_decimal(out: &mut Vec<u8>, number: u64) {
     if let Ok(short) = u8::try_from(number) {
         let (digits, length) = SHORT[usize::from(short)];
         let end = out.len() + usize::from(length);
         out.extend_from_slice(&digits);
         return out.truncate(end);
     }
-    let mut digits = [0_u8; 20];
-    let mut at = digits.len();
-    loop {
-        at -= 1;
-        digits[at] = b'0' + (number % 10) as u8;
-        number /= 10;
-        if number == 0 {
-            break;
+    out.extend_from_slice(Decimal::of(number).as_bytes());
+}
+
+/// The digits of a number.
+#[derive(Debug, Clone, Copy)]
+pub struct Decimal {
+    digits: [u8; 20],
+    start: usize,
+}
+
+impl Decimal {
+    /// Those of `number`.
+    #[must_use]
+    pub fn of(mut number: u64) -> Decimal {
+        let mut digits = [0; 20];
+        let mut start = digits.len();
+        for digit in digits.iter_mut().rev() {
+            *digit = b'0' + (number % 10) as u8;
+            number /= 10;
+            start -= 1;
+            if number == 0 {
+                break;
+            }
         }
+        Decimal { digits, start }
     }
-    out.extend_from_slice(&digits[at..]);
+
+    /// As text.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        self.digits.get(self.start..).unwrap_or_default()
+    }
+}
+
+/// Appends an IPv4 address with its dots.
+pub fn write_ipv4(out: &mut Vec<u8>, address: Ipv4Addr) {
+    let mut text = [b'.'; 16];
+    let mut end = 0;
+    for octet in address.octets() {
+        let (digits, length) = SHORT[usize::from(octet)];
+        // At most at 12: the last octet begins behind three others of three digits and their dots.
+        if let Some(place) = text.get_mut(end..end + digits.len()) {
+            place.copy_from_slice(&digits);
+        }
+        end += usize::from(length);
+        if let Some(dot) = text.get_mut(end) {
+            *dot = b'.';
+        }
+        end += 1;
+    }
+    out.extend_from_slice(text.get(..end - 1).unwrap_or_default());
 }
 
 /// Appends `number` in lower-case hexadecimal, as a chunk's size is written.
@@ -67,7 +109,9 @@ pub(crate) fn parse_length(text: &[u8]) -> Option<u64> {
 mod tests {
     use proptest::prelude::{any, proptest};
 
-    use super::{parse_length, write_decimal, write_hexadecimal};
+    use std::net::Ipv4Addr;
+
+    use super::{parse_length, write_decimal, write_hexadecimal, write_ipv4};
 
     proptest! {
         #[test]
@@ -76,6 +120,10 @@ mod tests {
             let mut out = Vec::new();
             write_decimal(&mut out, number);
             assert_eq!(out, number.to_string().as_bytes());
+            out.clear();
+            let address = Ipv4Addr::from_bits(number as u32);
+            write_ipv4(&mut out, address);
+            assert_eq!(out, address.to_string().as_bytes());
             out.clear();
             write_hexadecimal(&mut out, number);
             assert_eq!(out, format!("{number:x}").as_bytes());

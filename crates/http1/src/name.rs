@@ -1,6 +1,6 @@
 //! The field names that a gateway looks at, recognised once when a head is read.
 
-/// Declares the names in order of length, which is how they are told apart.
+/// Declares the names, in order of length.
 macro_rules! names {
     ($($(#[$doc:meta])* $variant:ident = $text:literal,)+) => {
         /// A field name that the gateway itself acts on; every other one is [`Name::Other`].
@@ -71,43 +71,9 @@ impl Name {
     /// Recognises `name`, whatever the case of its letters.
     #[must_use]
     pub fn recognise(name: &[u8]) -> Name {
-        let candidates: &[Name] = match name.len() {
-            2 => &[Name::Te],
-            3 => &[Name::Via],
-            4 => &[Name::Host, Name::Date],
-            5 => &[Name::Proxy],
-            6 => &[Name::Accept, Name::Cookie, Name::Server, Name::Expect],
-            7 => &[Name::Upgrade, Name::Trailer],
-            8 => &[Name::Location],
-            9 => &[Name::XRealIp],
-            10 => &[Name::Connection, Name::UserAgent, Name::SetCookie, Name::KeepAlive],
-            12 => &[Name::ContentType],
-            13 => &[Name::Authorization],
-            14 => &[Name::ContentLength],
-            15 => &[Name::XForwardedFor],
-            16 => &[
-                Name::XForwardedHost,
-                Name::XForwardedPath,
-                Name::XForwardedPort,
-                Name::ProxyConnection,
-            ],
-            17 => &[
-                Name::XForwardedProto,
-                Name::TransferEncoding,
-                Name::XKongRequestId,
-                Name::XAccelBuffering,
-            ],
-            18 => &[Name::XForwardedPrefix],
-            20 => &[Name::XKongProxyLatency],
-            22 => &[Name::XKongUpstreamStatus],
-            23 => &[Name::XKongUpstreamLatency, Name::XKongResponseLatency],
-            _ => &[],
-        };
-        candidates
-            .iter()
-            .copied()
-            .find(|candidate| is_same(name, candidate.text().as_bytes()))
-            .unwrap_or(Name::Other)
+        let candidate = CANDIDATES[place_of(name)];
+        let text = candidate.text().as_bytes();
+        if name.len() == text.len() && is_same(name, text) { candidate } else { Name::Other }
     }
 
     /// The bit of this name in the set of names that a head has; none for [`Name::Other`].
@@ -117,6 +83,30 @@ impl Name {
             known => 1 << known as u8,
         }
     }
+}
+
+/// The one name that may be at each place of [`place_of`].
+static CANDIDATES: [Name; PLACES] = {
+    let mut table = [Name::Other; PLACES];
+    let mut number = 0;
+    while number < Name::ALL.len() {
+        let place = place_of(Name::ALL[number].text().as_bytes());
+        assert!(matches!(table[place], Name::Other), "two names share a place: change `place_of`");
+        table[place] = Name::ALL[number];
+        number += 1;
+    }
+    table
+};
+
+const PLACES: usize = 128;
+
+/// A number that tells all known names apart, whatever the case of their letters.
+const fn place_of(name: &[u8]) -> usize {
+    if name.len() < 2 {
+        return 0;
+    }
+    let (middle, end) = (name[name.len() / 2] | 0x20, name[name.len() - 2] | 0x20);
+    (name.len() + middle as usize * 5 + end as usize * 8) % PLACES
 }
 
 /// Whether two names of the same length are one but for the case of letters: among the characters of a name
@@ -133,9 +123,10 @@ fn is_same(name: &[u8], known: &[u8]) -> bool {
             };
             words.fold(unlike(end, known_end), |all, (one, other)| all | unlike(one, other)) & !CASE
         }
-        _ => u64::from(
-            name.iter().zip(known).fold(0, |all, (one, other)| all | (one ^ other)) & !0x20,
-        ),
+        _ => {
+            let bytes = name.iter().zip(known);
+            u64::from(bytes.fold(0, |all, (one, other)| all | (one ^ other)) & !0x20)
+        }
     };
     unlike == 0
 }

@@ -237,6 +237,16 @@ impl RequestHead {
         Some(Host { name: std::str::from_utf8(name).ok()?, port: self.host.port })
     }
 
+    /// The name of [`RequestHead::host`], where it is only to be passed on.
+    #[must_use]
+    pub fn host_name(&self) -> Option<&[u8]> {
+        let field = self.fields.place(Name::Host)?;
+        if field == self.host.field {
+            return Some(self.fields.slice(self.host.name));
+        }
+        Host::parse(self.fields.slice(field)).map(|host| host.name.as_bytes())
+    }
+
     /// Replaces the method.
     pub fn set_method(&mut self, method: &[u8]) {
         self.method = self.fields.intern(method);
@@ -291,9 +301,9 @@ impl RequestHead {
             (None, None) if self.version != Version::Http10 => return Err(HeadError::NoHost),
             (None, None) => {}
             (Some(host), None) => {
-                let Host { name, port } = Host::parse(host).ok_or(TargetError::Host)?;
+                let (length, port) = target::take_apart(host).ok_or(TargetError::Host)?;
                 let field = self.fields.place(Name::Host).unwrap_or_default();
-                let end = field.start + name.len() as u32;
+                let end = field.start + length as u32;
                 known_host = KnownHost { field, name: Span { end, ..field }, port };
             }
         }

@@ -33,41 +33,43 @@ impl<'a> Host<'a> {
     /// characters, `@`, `/`, `\`, `,`, an unbracketed IPv6 address, a port that is no number.
     #[must_use]
     pub fn parse(text: &'a [u8]) -> Option<Host<'a>> {
-        let text = std::str::from_utf8(text).ok()?;
-        let (name, port) = if text.starts_with('[') {
-            let end = text.find(']')?;
-            let (name, rest) = text.split_at_checked(end + 1)?;
-            let inner = name.get(1..end)?;
-            let valid = inner.contains(':')
-                && inner
-                    .bytes()
-                    .all(|byte| byte.is_ascii_hexdigit() || matches!(byte, b':' | b'.'));
-            if !valid {
-                return None;
-            }
-            (name, rest)
-        } else {
-            let mut end = 0;
-            let mut before = 0;
-            for byte in text.bytes().take_while(|byte| HOST_BYTES[usize::from(*byte)]) {
-                if byte == b'.' && before == b'.' {
-                    return None;
-                }
-                before = byte;
-                end += 1;
-            }
-            // What stands behind it must be a port.
-            text.split_at_checked(end)?
-        };
-        if name.is_empty() || name == "." || name.len() > HOST_LIMIT {
+        let (length, port) = take_apart(text)?;
+        let name = std::str::from_utf8(text.get(..length)?).ok()?;
+        Some(Host { name, port })
+    }
+}
+
+/// The length of the name in a host with an optional port, and the port; see [`Host::parse`].
+pub(crate) fn take_apart(text: &[u8]) -> Option<(usize, Option<u16>)> {
+    let length = if text.first() == Some(&b'[') {
+        let end = memchr::memchr(b']', text)?;
+        let inner = text.get(1..end)?;
+        let valid = inner.contains(&b':')
+            && inner.iter().all(|byte| byte.is_ascii_hexdigit() || matches!(byte, b':' | b'.'));
+        if !valid {
             return None;
         }
-        let port = match port.as_bytes() {
-            [] | [b':'] => None,
-            [b':', digits @ ..] => Some(parse_port(digits)?),
-            _ => return None,
-        };
-        Some(Host { name, port })
+        end + 1
+    } else {
+        let mut end = 0;
+        let mut before = 0;
+        for byte in text.iter().take_while(|byte| HOST_BYTES[usize::from(**byte)]) {
+            if *byte == b'.' && before == b'.' {
+                return None;
+            }
+            before = *byte;
+            end += 1;
+        }
+        end
+    };
+    if length == 0 || length > HOST_LIMIT || text.get(..length) == Some(b".") {
+        return None;
+    }
+    // What stands behind it must be a port.
+    match text.get(length..)? {
+        [] | [b':'] => Some((length, None)),
+        [b':', digits @ ..] => Some((length, Some(parse_port(digits)?))),
+        _ => None,
     }
 }
 

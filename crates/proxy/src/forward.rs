@@ -10,9 +10,10 @@ use std::{
 };
 
 use balancer::{Affinity, Inputs, Lease, Outcome};
-use http1::{Framing, RequestHead, ResponseHead};
+use http1::{Decimal, Framing, RequestHead, ResponseHead};
 use model::{Protocol, Service};
 use plugin::Identity;
+use smallvec::SmallVec;
 use snapshot::{ServiceEntry, Snapshot};
 use upstream::{ConnectError, Key, Pooled, Secured, connect};
 
@@ -82,7 +83,8 @@ impl Call<'_> {
             let Some(wait) = wait else {
                 return Err(failure);
             };
-            tracing::debug!(request_id = self.forwarding.request_id, %failure, "trying another target");
+            let request_id = self.forwarding.request_id.map(String::from_utf8_lossy);
+            tracing::debug!(request_id = request_id.as_deref(), %failure, "trying another target");
             self.thread.counters.retry();
             drop(lease);
             if !wait.is_zero() {
@@ -111,14 +113,8 @@ impl Call<'_> {
         prepare: &mut impl FnMut(&mut ResponseHead, &Record<'_>, Option<&str>) -> Result<(), Failure>,
     ) -> Result<(), (Failure, bool)> {
         let Attempted { lease, affinity, again, begun } = *to;
-        let host = host_field(self.service, self.preserved_host, lease);
-        let secured = self.secured(&host, lease.address()).map_err(|failure| (failure, true))?;
-        let key = Key { address: lease.address(), secured };
         let framing = framing(self.request, body);
-        head.clear();
-        let destination =
-            Destination { target: self.target, host: &host, framing, websocket: self.websocket };
-        upstream_head::write(head, self.request, &destination, &self.forwarding);
+        let key = self.write_head(lease, framing, head).map_err(|failure| (failure, true))?;
         let end = again.try_end(begun);
         if is_grpc(&self.service.service) {
             let prepare = |response: &mut ResponseHead, record: &mut Record<'_>| {
@@ -198,6 +194,22 @@ impl Call<'_> {
                 }
             }
         }
+    }
+
+    /// Writes the head that a target gets, and finds which connections may carry it.
+    fn write_head(
+        &self,
+        lease: &Lease,
+        framing: Option<Framing>,
+        head: &mut Vec<u8>,
+    ) -> Result<Key, Failure> {
+        let host = host_field(self.service, self.preserved_host, lease);
+        let secured = self.secured(&host, lease.address())?;
+        head.clear();
+        let destination =
+            Destination { target: self.target, host: &host, framing, websocket: self.websocket };
+        upstream_head::write(head, self.request, &destination, &self.forwarding);
+        Ok(Key { address: lease.address(), secured })
     }
 
     /// One attempt over HTTP/2. What was refused on a connection that was open already is sent over a new one.
@@ -330,24 +342,22 @@ impl Attempted<'_> {
 
 /// The Host field for a target: the one that is preserved, the upstream's `host_header`, the target's name, or the
 /// service's host; with the port unless it is the scheme's own.
-pub(crate) fn host_field<'a>(
+pub(crate) fn host_field(
     service: &ServiceEntry,
-    preserved: Option<&'a [u8]>,
+    preserved: Option<&[u8]>,
     lease: &Lease,
-) -> Cow<'a, [u8]> {
+) -> SmallVec<[u8; 64]> {
     if let Some(host) = preserved {
-        return Cow::Borrowed(host);
+        return SmallVec::from_slice(host);
     }
-    let name = service.host_for(lease);
+    let mut host = service.host_for(lease, |name| SmallVec::from_slice(name.as_bytes()));
     let port = lease.address().port();
     let usual = if service.is_secured() { 443 } else { 80 };
-    let mut host = Vec::with_capacity(name.len() + 6);
-    host.extend_from_slice(name.as_bytes());
     if port != usual {
         host.push(b':');
-        http1::write_decimal(&mut host, u64::from(port));
+        host.extend_from_slice(Decimal::of(u64::from(port)).as_bytes());
     }
-    Cow::Owned(host)
+    host
 }
 
 /// How the body is delimited towards the upstream. One that is all here gets its length, whatever the client said.

@@ -265,7 +265,7 @@ async fn proxy<'s, B: Body, A: Answer>(
             scheme: if origin.tls { "https" } else { "http" },
             port: origin.local.port(),
             prefix,
-            request_id: options.request_id_upstream.then_some(id.as_str()),
+            request_id: options.request_id_upstream.then_some(id.as_bytes()),
             product: &options.product,
         },
         inputs: &Ties {
@@ -284,7 +284,7 @@ async fn proxy<'s, B: Body, A: Answer>(
         let add = Additions {
             headers: &options.headers,
             product: &options.product,
-            request_id: id.as_str(),
+            request_id: id.as_bytes(),
             date: &|| thread.date(),
             proxy_latency: record.proxy_latency(),
             upstream_latency: record.upstream_latency(),

@@ -9,7 +9,7 @@ use crate::date::Date;
 pub(crate) struct Additions<'a> {
     pub(crate) headers: &'a ResponseHeaders,
     pub(crate) product: &'a str,
-    pub(crate) request_id: &'a str,
+    pub(crate) request_id: &'a [u8],
     /// The time as HTTP writes it, asked for only where the upstream did not say it.
     pub(crate) date: &'a dyn Fn() -> [u8; Date::LENGTH],
     /// Milliseconds from the request's head until the upstream was asked.
@@ -65,7 +65,7 @@ pub(crate) fn filter(response: &mut ResponseHead, request: &RequestHead, add: &A
     }
     add_numbers(response, add);
     if add.headers.request_id {
-        response.fields.push_known(Name::XKongRequestId, add.request_id.as_bytes());
+        response.fields.push_known(Name::XKongRequestId, add.request_id);
     }
     if let Some(cookie) = add.cookie {
         set_cookie(response, cookie);
@@ -162,7 +162,7 @@ mod tests {
         let add = Additions {
             headers,
             product: "kong/1",
-            request_id: "abc",
+            request_id: b"abc",
             date: &|| date,
             proxy_latency: 0,
             upstream_latency: 12,

@@ -93,8 +93,8 @@ pub(crate) struct Scratch {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct RequestId([u8; 32]);
 
-/// Free scratches beyond this number are dropped.
-const SCRATCHES_KEPT: usize = 128;
+/// Free scratches beyond this number are dropped: together they are a few megabytes for each thread.
+const SCRATCHES_KEPT: usize = 1024;
 /// Output buffers that grew beyond this for one large message are not kept.
 const OUTPUT_KEPT: usize = 16 * 1024;
 
@@ -308,6 +308,11 @@ impl Drop for Entered {
 }
 
 impl RequestId {
+    /// The id as it is sent.
+    pub(crate) fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
     /// The id as text.
     pub(crate) fn as_str(&self) -> &str {
         // Only digits are ever written into it.

@@ -3,7 +3,7 @@
 
 use std::{io::Write, net::SocketAddr};
 
-use http1::{Framing, Name, RequestHead, list, write_decimal, write_field};
+use http1::{Framing, Name, RequestHead, list, write_decimal, write_field, write_ipv4};
 
 /// What is told about the client, and how.
 pub(crate) struct Forwarding<'a> {
@@ -20,7 +20,7 @@ pub(crate) struct Forwarding<'a> {
     /// The part of the path that was stripped, not escaped; `None` where nothing was.
     pub(crate) prefix: Option<&'a [u8]>,
     /// The request's id, where upstreams get it.
-    pub(crate) request_id: Option<&'a str>,
+    pub(crate) request_id: Option<&'a [u8]>,
     /// How we call ourselves in `Via`.
     pub(crate) product: &'a str,
 }
@@ -38,7 +38,7 @@ pub(crate) struct Destination<'a> {
 }
 
 /// What is said of a request without a Host field (HTTP/1.0), as Kong says it.
-const NO_HOST: &str = "kong";
+const NO_HOST: &[u8] = b"kong";
 
 /// Appends the head.
 pub(crate) fn write(
@@ -145,7 +145,7 @@ fn write_forwarding(out: &mut Vec<u8>, request: &RequestHead, about: &Forwarding
         Some(host) => out.extend_from_slice(host),
         None => {
             let start = out.len();
-            out.extend_from_slice(request.host().map_or(NO_HOST, |host| host.name).as_bytes());
+            out.extend_from_slice(request.host_name().unwrap_or(NO_HOST));
             if let Some(host) = out.get_mut(start..) {
                 host.make_ascii_lowercase();
             }
@@ -179,7 +179,7 @@ fn write_forwarding(out: &mut Vec<u8>, request: &RequestHead, about: &Forwarding
     out.extend_from_slice(b"\r\n");
 
     if let Some(id) = about.request_id {
-        write_field(out, b"X-Kong-Request-Id", id.as_bytes());
+        write_field(out, b"X-Kong-Request-Id", id);
     }
 }
 
@@ -195,14 +195,7 @@ fn write_prefix(out: &mut Vec<u8>, prefix: &[u8]) {
 
 fn write_address(out: &mut Vec<u8>, address: SocketAddr) {
     match address.ip().to_canonical() {
-        std::net::IpAddr::V4(ip) => {
-            for (place, octet) in ip.octets().into_iter().enumerate() {
-                if place > 0 {
-                    out.push(b'.');
-                }
-                write_decimal(out, u64::from(octet));
-            }
-        }
+        std::net::IpAddr::V4(ip) => write_ipv4(out, ip),
         std::net::IpAddr::V6(ip) => {
             // Writing to memory does not fail.
             let _ = write!(out, "{ip}");
@@ -231,7 +224,7 @@ mod tests {
             scheme: "http",
             port: 8000,
             prefix: None,
-            request_id: Some("abc"),
+            request_id: Some(b"abc"),
             product: "kong/3.9.3",
         };
         change(&mut to, &mut about);

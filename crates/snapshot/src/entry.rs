@@ -48,19 +48,20 @@ impl ServiceEntry {
         self.destination.upstream()
     }
 
-    /// The host that a target is asked for, without port: the upstream's `host_header`, the
+    /// Calls `found` with the host that a target is asked for, without port: the upstream's `host_header`, the
     /// target's name, or the service's host when that is what was resolved.
-    pub fn host_for(&self, lease: &Lease) -> Arc<str> {
-        let config = self.upstream().config();
-        if config.origin == Origin::ServiceHost {
-            return config.name.clone();
-        }
-        if let Some(host) = &config.host_header {
-            return host.clone();
-        }
-        let peer = lease.peer();
-        let named = peer.srv_name().filter(|_| config.use_srv_name);
-        Arc::clone(named.unwrap_or(peer.host()))
+    pub fn host_for<T>(&self, lease: &Lease, found: impl FnOnce(&str) -> T) -> T {
+        self.upstream().read_config(|config| {
+            if config.origin == Origin::ServiceHost {
+                return found(&config.name);
+            }
+            if let Some(host) = &config.host_header {
+                return found(host);
+            }
+            let peer = lease.peer();
+            let named = peer.srv_name().filter(|_| config.use_srv_name);
+            found(named.unwrap_or(peer.host()))
+        })
     }
 
     /// Whether its protocol is spoken over TLS.

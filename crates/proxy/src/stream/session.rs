@@ -158,7 +158,7 @@ impl Connecting<'_> {
             return Ok(None);
         }
         let (service, upstream) = (&self.service.service, self.service.upstream());
-        let name = self.service.host_for(lease);
+        let name = self.service.host_for(lease, str::to_owned);
         let name = self.preserved.unwrap_or(&name);
         let fallback = upstream.config().client_certificate;
         let mut profiles = self.thread.profiles.borrow_mut();
