@@ -195,7 +195,10 @@ impl<L: Ledger, F: Fn(Cursor)> Writer<L, F> {
         let mut group = vec![first];
         let wait = self.crowd.wait();
         let until = Instant::now() + MOMENT;
-        while !solitary {
+        loop {
+            if solitary {
+                break;
+            }
             let job = match self.jobs.try_recv() {
                 Ok(job) => job,
                 Err(_) if !wait || group.len() >= self.crowd.size => break,

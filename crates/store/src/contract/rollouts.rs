@@ -7,7 +7,9 @@ use model::{Change, Kind};
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
-use super::rows::*;
+use super::rows::{
+    Cascade, ROUTES, SERVICES, With, changes, delete, exists, insert, row, upsert, write,
+};
 use crate::{Committed, Error, OpenRollout, Operation, RolloutStep, Store, WriteSet};
 
 /// The row that stands in the log for the open rollout.
