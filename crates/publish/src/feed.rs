@@ -36,7 +36,7 @@ pub struct Released {
 }
 
 /// The released set and the way to it. Pure: no clock, no I/O.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Feed {
     at: Cursor,
     committed_us: i64,
@@ -45,6 +45,7 @@ pub(crate) struct Feed {
     ring: VecDeque<Framed>,
     ring_bytes: usize,
     catch_ups: HashMap<u64, Arc<CatchUp>>,
+    sealed: u64,
 }
 
 /// A way from a revision to the head that skips what came between.
@@ -76,6 +77,7 @@ impl Feed {
             ring: VecDeque::new(),
             ring_bytes: 0,
             catch_ups: HashMap::new(),
+            sealed: at.revision,
         }
     }
 
@@ -120,6 +122,19 @@ impl Feed {
                 self.ring_bytes -= framed.size();
             }
         }
+    }
+
+    /// Who is behind now passes through nothing that was released up to here: it gets there in
+    /// one step, or by a snapshot that is not older.
+    pub(crate) fn seal(&mut self) {
+        self.ring.clear();
+        self.ring_bytes = 0;
+        self.sealed = self.at.revision;
+    }
+
+    /// The least revision of a snapshot that was made earlier and may still be handed out.
+    pub(crate) fn sealed(&self) -> u64 {
+        self.sealed
     }
 
     /// Whether the log can serve who holds `from`, and from which revision.

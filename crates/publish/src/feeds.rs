@@ -28,10 +28,6 @@ pub struct OpenRollout {
 pub(crate) struct Feeds {
     newest: Feed,
     held: Option<Held>,
-    /// Below this revision nothing is handed out step by step, nor as a snapshot that was made
-    /// earlier: between the beginning and the end of a rollout that is over are revisions that who
-    /// was held back must not pass through.
-    sealed: u64,
 }
 
 #[derive(Debug)]
@@ -49,9 +45,8 @@ impl OpenRollout {
     /// Whether a data plane with these labels, which holds `at`, is held back. One that is beyond
     /// the opening has seen what came after it, and never goes back.
     pub fn holds(&self, labels: &BTreeMap<String, String>, at: Option<Cursor>) -> bool {
-        let beyond = |at: Cursor| {
-            at.epoch == self.opened.epoch && at.revision > self.opened.revision
-        };
+        let beyond =
+            |at: Cursor| at.epoch == self.opened.epoch && at.revision > self.opened.revision;
         !self.rollout.matches(labels) && !at.is_some_and(beyond)
     }
 }
@@ -75,7 +70,7 @@ impl Feeds {
             Some(Held { open: opening(&body, opened)?, feed })
         });
         let newest = Feed::new(at, committed_us, entities, recent);
-        Feeds { newest, held, sealed: at.revision }
+        Feeds { newest, held }
     }
 
     /// Takes the next transaction: alone when it [turns](is_turn).
@@ -93,9 +88,10 @@ impl Feeds {
             }
             Some(None) => {
                 self.held = None;
-                self.newest.forget_steps();
-                self.sealed = self.newest.released().at.revision;
-                tracing::info!(revision = self.sealed, "the rollout is over");
+                // Between the beginning and the end are revisions that who was held back must not
+                // pass through.
+                self.newest.seal();
+                tracing::info!(at = %self.newest.released().at, "the rollout is over");
             }
         }
     }
@@ -120,11 +116,6 @@ impl Feeds {
     /// Whether a data plane with these labels that holds `at` is held back.
     pub(crate) fn holds(&self, labels: &BTreeMap<String, String>, at: Option<Cursor>) -> bool {
         self.held.as_ref().is_some_and(|held| held.open.holds(labels, at))
-    }
-
-    /// The least revision of a snapshot that was made earlier and may be handed out still.
-    pub(crate) fn sealed(&self) -> u64 {
-        self.sealed
     }
 
     /// The rollout that is open.

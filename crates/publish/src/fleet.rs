@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::connection::Certificate;
+use crate::feeds::OpenRollout;
 use crate::health::{FleetHealth, HealthReport, NodeHealth, Told};
 use lifecycle::Clock;
 use model::{Cursor, Digest};
@@ -120,6 +121,9 @@ pub struct Served {
     pub applied: Vec<Standing>,
     /// The connected data planes that do not.
     pub lagging: Vec<Standing>,
+    /// The connected data planes that an open rollout holds back: they are not to serve it yet,
+    /// and are not waited for.
+    pub held: Vec<Standing>,
 }
 
 /// Where a data plane stands.
@@ -146,6 +150,8 @@ pub(crate) struct Origin {
 struct Inner {
     clock: Arc<dyn Clock>,
     members: Mutex<HashMap<Uuid, Entry>>,
+    /// Up to where this control plane has released, and the rollout that is open there.
+    released: Mutex<Option<(Cursor, Option<Arc<OpenRollout>>)>>,
     changed: watch::Sender<()>,
 }
 
@@ -168,7 +174,14 @@ pub(crate) struct Attached {
 impl Fleet {
     pub(crate) fn new(clock: Arc<dyn Clock>) -> Fleet {
         let changed = watch::Sender::new(());
-        Fleet { inner: Arc::new(Inner { clock, members: Mutex::default(), changed }) }
+        Fleet {
+            inner: Arc::new(Inner {
+                clock,
+                members: Mutex::default(),
+                released: Mutex::default(),
+                changed,
+            }),
+        }
     }
 
     /// All data planes that are remembered, by hostname and id.
@@ -240,26 +253,72 @@ impl Fleet {
 
     /// Who serves `at` now.
     pub fn served(&self, at: Cursor, wanted: Wanted) -> Served {
-        let (mut applied, mut lagging) = (Vec::new(), Vec::new());
+        let open = self.rollout_beyond(at);
+        let (mut applied, mut lagging, mut held) = (Vec::new(), Vec::new(), Vec::new());
         for entry in self.lock().values().filter(|entry| entry.is_live()) {
             let Member { node, serving, .. } = &entry.member;
             let standing =
                 Standing { id: node.id, hostname: node.hostname.clone(), serving: *serving };
-            if entry.serves(at) { &mut applied } else { &mut lagging }.push(standing);
+            let list = match entry.serves(at) {
+                true => &mut applied,
+                false if entry.is_held(open.as_deref()) => &mut held,
+                false => &mut lagging,
+            };
+            list.push(standing);
         }
-        for list in [&mut applied, &mut lagging] {
+        for list in [&mut applied, &mut lagging, &mut held] {
             list.sort_by(|a, b| (&a.hostname, a.id).cmp(&(&b.hostname, b.id)));
         }
-        Served { reached: wanted.reached(applied.len(), lagging.len()), applied, lagging }
+        Served { reached: wanted.reached(applied.len(), lagging.len()), applied, lagging, held }
     }
 
     /// As [`served`](Fleet::served), without the lists: asked with every report.
     fn has_reached(&self, at: Cursor, wanted: Wanted) -> bool {
+        let open = self.rollout_beyond(at);
         let (mut applied, mut lagging) = (0, 0);
         for entry in self.lock().values().filter(|entry| entry.is_live()) {
-            *(if entry.serves(at) { &mut applied } else { &mut lagging }) += 1;
+            match entry.serves(at) {
+                true => applied += 1,
+                false => lagging += usize::from(!entry.is_held(open.as_deref())),
+            }
         }
         wanted.reached(applied, lagging)
+    }
+
+    /// The rollout that is open.
+    pub fn rollout(&self) -> Option<Arc<OpenRollout>> {
+        self.released_here().as_ref()?.1.clone()
+    }
+
+    /// What this data plane is to serve now: what is released, or what an open rollout holds it
+    /// back at. `None` before the store was read.
+    pub fn target(&self, member: &Member) -> Option<Cursor> {
+        let released = self.released_here();
+        let (at, open) = released.as_ref()?;
+        let held = open.as_ref().filter(|open| open.holds(&member.node.labels, member.serving));
+        Some(held.map_or(*at, |open| open.opened))
+    }
+
+    /// So much is released here, and this rollout is open there.
+    pub(crate) fn released(&self, at: Cursor, open: Option<Arc<OpenRollout>>) {
+        let former = self.released_here().replace((at, open.clone()));
+        if open.is_some() || former.is_some_and(|(_, open)| open.is_some()) {
+            // Who is waited for has changed.
+            self.inner.changed.send_replace(());
+        }
+    }
+
+    /// The rollout that may hold data planes back from serving `at`. Nothing is known of `at` until
+    /// it is released here: it may be what ended the rollout.
+    fn rollout_beyond(&self, at: Cursor) -> Option<Arc<OpenRollout>> {
+        let released = self.released_here();
+        let (here, open) = released.as_ref()?;
+        let known = here.epoch == at.epoch && here.revision >= at.revision;
+        open.clone().filter(|open| known && at.revision > open.opened.revision)
+    }
+
+    fn released_here(&self) -> MutexGuard<'_, Option<(Cursor, Option<Arc<OpenRollout>>)>> {
+        self.inner.released.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A data plane called.
@@ -419,6 +478,11 @@ impl Entry {
 
     fn serves(&self, at: Cursor) -> bool {
         self.member.serving.is_some_and(|s| s.epoch == at.epoch && s.revision >= at.revision)
+    }
+
+    fn is_held(&self, open: Option<&OpenRollout>) -> bool {
+        let Member { node, serving, .. } = &self.member;
+        open.is_some_and(|open| open.holds(&node.labels, *serving))
     }
 
     fn is_live(&self) -> bool {

@@ -124,8 +124,10 @@ impl SyncService {
         {
             self.suspect_rewind(ahead).await;
         }
+        let labels = node.labels.clone();
         let attached = self.shared.fleet.attach(node, &caller.origin);
-        let session = Session::open(self.shared.clone(), self.shutdown, attached, from, head);
+        let shared = self.shared.clone();
+        let session = Session::open(shared, self.shutdown, attached, labels, from, head);
         let frames = stream::unfold(session, |mut session| async move {
             let frame = session.next().await?;
             Some((frame, session))
@@ -140,13 +142,15 @@ impl SyncService {
     ) -> Result<v1::ChangeBatch, Status> {
         let node = Node::try_from(request.node).map_err(malformed)?;
         let from = wire::cursor_from(request.from).map_err(malformed)?;
+        let labels = node.labels.clone();
         self.shared.fleet.seen(node, &caller.origin);
         self.shared.loaded(PATIENCE).await?;
         let (batch, ahead) = {
-            let mut feed = self.shared.feed();
-            let Some(feed) = feed.as_mut() else {
+            let mut feeds = self.shared.feeds();
+            let Some(feeds) = feeds.as_mut() else {
                 return Err(Status::unavailable("there is no configuration yet"));
             };
+            let feed = feeds.of(&labels, from);
             let released = feed.released();
             let way = feed.judge(from).and_then(|from| match released.at.revision {
                 head if head == from => Ok(None),
@@ -184,7 +188,7 @@ impl SyncService {
         let node = Node::try_from(request.node).map_err(malformed)?;
         let from = wire::cursor_from(request.from).map_err(malformed)?;
         self.shared.loaded(PATIENCE).await?;
-        let taken = self.shared.snapshots.take(&self.shared, from).await?;
+        let taken = self.shared.snapshots.take(&self.shared, &node.labels, from).await?;
         tracing::info!(
             node = %node.id,
             hostname = %node.hostname,

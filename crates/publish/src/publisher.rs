@@ -12,7 +12,8 @@ use store::Store;
 use tokio::sync::watch;
 
 use crate::connection::{Certificate, Connection};
-use crate::feed::{Feed, Released};
+use crate::feed::Released;
+use crate::feeds::Feeds;
 use crate::fleet::Fleet;
 use crate::settings::Settings;
 use crate::snapshots::Snapshots;
@@ -32,7 +33,7 @@ pub(crate) struct Shared {
     pub(crate) fleet: Fleet,
     pub(crate) snapshots: Snapshots,
     pub(crate) stalled: Stalled,
-    feed: Mutex<Option<Feed>>,
+    feeds: Mutex<Option<Feeds>>,
     released: watch::Sender<Option<Released>>,
     random: Mutex<StdRng>,
 }
@@ -48,7 +49,7 @@ impl Publisher {
                 fleet: Fleet::new(clock),
                 snapshots: Snapshots::new(),
                 stalled: Stalled::new(),
-                feed: Mutex::default(),
+                feeds: Mutex::default(),
                 released: watch::Sender::new(None),
                 random,
             }),
@@ -141,17 +142,21 @@ impl fmt::Debug for Publisher {
 }
 
 impl Shared {
-    /// Looks at the feed, if there is one yet. Never held over an await.
-    pub(crate) fn feed(&self) -> MutexGuard<'_, Option<Feed>> {
-        self.feed.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Looks at what is released, if there is something yet. Never held over an await.
+    pub(crate) fn feeds(&self) -> MutexGuard<'_, Option<Feeds>> {
+        self.feeds.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Changes the feed, and tells everybody who follows it.
-    pub(crate) fn change_feed(&self, change: impl FnOnce(&mut Option<Feed>)) {
-        let mut feed = self.feed();
-        change(&mut feed);
-        let released = feed.as_ref().map(Feed::released);
-        drop(feed);
+    /// Changes what is released, and tells everybody who follows it.
+    pub(crate) fn change_feeds(&self, change: impl FnOnce(&mut Option<Feeds>)) {
+        let mut feeds = self.feeds();
+        change(&mut feeds);
+        let released = feeds.as_ref().map(|feeds| feeds.newest().released());
+        let open = feeds.as_ref().and_then(|feeds| feeds.open().cloned());
+        drop(feeds);
+        if let Some(released) = released {
+            self.fleet.released(released.at, open);
+        }
         self.released.send_replace(released);
     }
 
@@ -162,7 +167,8 @@ impl Shared {
 
     /// Whether this certificate does not belong to the cluster any more.
     pub(crate) fn is_revoked(&self, certificate: &Certificate) -> bool {
-        self.feed().as_ref().is_some_and(|feed| certificate.is_revoked(feed.entities_ref()))
+        let feeds = self.feeds();
+        feeds.as_ref().is_some_and(|feeds| certificate.is_revoked(feeds.newest().entities_ref()))
     }
 
     /// Waits until the store was read for the first time, for `patience` at most.

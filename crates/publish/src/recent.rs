@@ -11,7 +11,7 @@ const LIMIT: usize = 65_536;
 
 /// The keys of the newest changes, in order of revision. The bodies are in the released set, so
 /// what changed since a revision is known without the log.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Recent {
     changes: VecDeque<(u64, Kind, Uuid)>,
     floor: u64,
@@ -42,6 +42,13 @@ impl Recent {
         while self.changes.front().is_some_and(|(revision, ..)| *revision <= self.floor) {
             self.changes.pop_front();
         }
+    }
+
+    /// The same, as it was at a revision before.
+    pub(crate) fn until(&self, revision: u64) -> Recent {
+        let upto = self.changes.partition_point(|(of, ..)| *of <= revision);
+        let changes = self.changes.range(..upto).cloned().collect();
+        Recent { changes, floor: self.floor.min(revision) }
     }
 
     /// All that changed after `from`, with the bodies of `entities`; `None` when too much was

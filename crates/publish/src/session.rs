@@ -1,6 +1,6 @@
 //! One stream: a cursor that pulls from the feed.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use uuid::Uuid;
 use wire::v1::resync::Reason;
 
-use crate::feed::{Feed, Next, Released};
+use crate::feed::{Next, Released};
 use crate::fleet::Attached;
 use crate::frames;
 use crate::publisher::Shared;
@@ -33,6 +33,8 @@ pub(crate) struct Session {
     released: watch::Receiver<Option<Released>>,
     /// Says that the data plane is connected for as long as the stream lives.
     attached: Attached,
+    /// What the operator calls the data plane by: decides what it is entitled to.
+    labels: BTreeMap<String, String>,
     epoch: Uuid,
     /// What has been put into `ready`.
     at: u64,
@@ -48,6 +50,7 @@ impl Session {
         shared: Arc<Shared>,
         shutdown: Shutdown,
         attached: Attached,
+        labels: BTreeMap<String, String>,
         from: Option<Cursor>,
         head: Cursor,
     ) -> Session {
@@ -56,6 +59,7 @@ impl Session {
             shared,
             shutdown,
             attached,
+            labels,
             epoch: head.epoch,
             at: head.revision,
             ready: VecDeque::new(),
@@ -63,11 +67,10 @@ impl Session {
             // The first bookmark comes with what is ready now: it says that the stream is current.
             bookmark_at: Instant::now(),
         };
-        let judged = session
-            .shared
-            .feed()
-            .as_ref()
-            .map(|feed| (feed.released().at, feed.floor(), feed.judge(from)));
+        let judged = session.shared.feeds().as_mut().map(|feeds| {
+            let feed = feeds.of(&session.labels, from);
+            (feed.released().at, feed.floor(), feed.judge(from))
+        });
         match judged {
             Some((head, floor, Ok(at))) => {
                 session.epoch = head.epoch;
@@ -107,20 +110,22 @@ impl Session {
     /// Makes frames ready; `false` when there is nothing to say now.
     fn pull(&mut self) -> bool {
         let shared = self.shared.clone();
-        let mut feed = shared.feed();
-        let Some(feed) = feed.as_mut() else { return false };
-        let Released { at: head, digest, .. } = feed.released();
-        if self.attached.is_revoked(feed.entities_ref()) {
+        let mut feeds = shared.feeds();
+        let Some(feeds) = feeds.as_mut() else { return false };
+        if self.attached.is_revoked(feeds.newest().entities_ref()) {
             // Its calls are refused from now on; this one it learns of by its end.
             self.attached.expel();
             self.ended = true;
             return true;
         }
+        let at = Cursor { epoch: self.epoch, revision: self.at };
+        let feed = feeds.of(&self.labels, Some(at));
+        let Released { at: head, digest, .. } = feed.released();
         if head.epoch != self.epoch {
             self.refuse(Reason::Epoch, head);
             return true;
         }
-        match Feed::next(feed, self.at) {
+        match feed.next(self.at) {
             Next::Frames { frames, to } => {
                 self.ready.extend(frames);
                 self.at = to;

@@ -1,5 +1,6 @@
 //! The whole configuration in frames, made once for everybody who needs it.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -35,18 +36,27 @@ pub(crate) struct Encoded {
     made: Instant,
 }
 
+/// The last one that was made.
+type Slot = Mutex<Option<Arc<Encoded>>>;
+
 #[derive(Debug)]
 pub(crate) struct Snapshots {
-    newest: Mutex<Option<Arc<Encoded>>>,
+    newest: Slot,
+    /// For those that a rollout holds back.
+    held: Slot,
     streams: Arc<Semaphore>,
 }
 
 impl Snapshots {
     pub(crate) fn new() -> Snapshots {
-        Snapshots { newest: Mutex::default(), streams: Arc::new(Semaphore::new(STREAMS)) }
+        Snapshots {
+            newest: Mutex::default(),
+            held: Mutex::default(),
+            streams: Arc::new(Semaphore::new(STREAMS)),
+        }
     }
 
-    /// A snapshot for who holds `from`.
+    /// A snapshot for who has these labels and holds `from`.
     ///
     /// # Errors
     /// `RESOURCE_EXHAUSTED` when too many are being sent, `FAILED_PRECONDITION` when `from` is
@@ -54,6 +64,7 @@ impl Snapshots {
     pub(crate) async fn take(
         &self,
         shared: &Shared,
+        labels: &BTreeMap<String, String>,
         from: Option<Cursor>,
     ) -> Result<Taken, Status> {
         let permit = self.streams.clone().try_acquire_owned().map_err(|_| {
@@ -61,10 +72,14 @@ impl Snapshots {
                 "{STREAMS} data planes are taking a snapshot already; try again in a moment"
             ))
         })?;
-        // Held while one is made, so that those who come meanwhile share it.
-        let mut newest = self.newest.lock().await;
-        let (at, floor, entities) = match shared.feed().as_ref() {
-            Some(feed) => (feed.released().at, feed.floor(), feed.entities()),
+        let holds = || shared.feeds().as_ref().is_some_and(|feeds| feeds.holds(labels, from));
+        // Locked while one is made, so that those who come meanwhile share it.
+        let mut slot = if holds() { &self.held } else { &self.newest }.lock().await;
+        let (at, floor, entities) = match shared.feeds().as_mut() {
+            Some(feeds) => {
+                let feed = feeds.of(labels, from);
+                (feed.released().at, feed.floor().max(feed.sealed()), feed.entities())
+            }
             None => return Err(Status::unavailable("there is no configuration yet")),
         };
         let needed = from.filter(|from| from.epoch == at.epoch).map_or(0, |from| from.revision);
@@ -74,10 +89,10 @@ impl Snapshots {
                 at.revision
             )));
         }
-        if let Some(ready) = newest.as_ref()
+        if let Some(ready) = slot.as_ref()
             && ready.at.epoch == at.epoch
             && (ready.at.revision == at.revision || ready.made.elapsed() < YOUNG)
-            && ready.at.revision >= floor.max(needed)
+            && (floor.max(needed)..=at.revision).contains(&ready.at.revision)
         {
             return Ok(Taken { snapshot: ready.clone(), _permit: permit });
         }
@@ -87,7 +102,7 @@ impl Snapshots {
             .map_err(|error| Status::internal(format!("the snapshot was not made: {error}")))?
             .map_err(|error| Status::internal(format!("the snapshot was not made: {error}")))?;
         let snapshot = Arc::new(Encoded { at, frames, made: Instant::now() });
-        *newest = Some(snapshot.clone());
+        *slot = Some(snapshot.clone());
         Ok(Taken { snapshot, _permit: permit })
     }
 }

@@ -8,13 +8,13 @@
 use std::time::Duration;
 
 use lifecycle::{Backoff, Shutdown};
-use model::{Cursor, Transaction};
+use model::{Cursor, Rollout, Transaction};
 use store::Store;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 use wire::Entities;
 
-use crate::feed::Feed;
+use crate::feeds::{Feeds, is_turn};
 use crate::publisher::Shared;
 use crate::recent::Recent;
 use crate::visibility::Visibility;
@@ -42,7 +42,13 @@ enum What {
     /// The next transaction of the log.
     Transaction(Transaction),
     /// The whole set: at the start, after an epoch change, or when the log had a gap.
-    Whole { at: Cursor, committed_us: i64, entities: Entities, recent: Recent },
+    Whole {
+        at: Cursor,
+        committed_us: i64,
+        entities: Entities,
+        recent: Recent,
+        open: Option<store::OpenRollout>,
+    },
 }
 
 /// Follows the log until the shutdown begins.
@@ -121,7 +127,10 @@ impl Reader<'_> {
     async fn read_all(&mut self) -> Result<Option<Cursor>, store::Error> {
         let mut read = match self.read {
             Some(read) => read,
-            None => self.read_whole().await?,
+            None => match self.read_whole().await? {
+                Some(read) => read,
+                None => return Ok(None),
+            },
         };
         loop {
             let log = self.shared.store.log_after(read.revision, PAGE).await?;
@@ -169,21 +178,27 @@ impl Reader<'_> {
         None
     }
 
-    /// Reads everything that is stored, and how the newest part of it came about.
-    async fn read_whole(&mut self) -> Result<Cursor, store::Error> {
+    /// Reads everything that is stored, and how the newest part of it came about. `None`: a
+    /// rollout ended meanwhile, and it is to be read anew.
+    async fn read_whole(&mut self) -> Result<Option<Cursor>, store::Error> {
         let store = &*self.shared.store;
         let (at, entities) = store.snapshot().await?;
+        // After it: an entity that was touched between the two was before as the snapshot shows it.
+        let open = store.rollout().await?.filter(|open| open.opened <= at.revision);
         let entities: Entities = entities
             .into_iter()
             .filter(|entity| fits(&entity.body, entity.kind.as_str(), entity.id))
             .map(|entity| (entity.kind, entity.id, entity.body))
             .collect();
+        if entities.get(&Rollout::KIND, Rollout::ID).is_some() != open.is_some() {
+            return Ok(self.start_anew());
+        }
         let (recent, committed_us, database_us) = look_back(store, at).await?;
         let release_at = self.visibility.stamp(committed_us, database_us, Instant::now());
-        let what = What::Whole { at, committed_us, entities, recent };
+        let what = What::Whole { at, committed_us, entities, recent, open };
         self.found(Step { what, release_at }).await;
         self.read = Some(at);
-        Ok(at)
+        Ok(Some(at))
     }
 
     async fn found(&self, step: Step) {
@@ -207,8 +222,10 @@ async fn look_back(store: &dyn Store, at: Cursor) -> Result<(Recent, i64, i64), 
             recent = Recent::since(at.revision);
             break;
         }
-        for transaction in log.transactions {
+        for mut transaction in log.transactions {
             if transaction.revision <= at.revision {
+                // What data planes are not told of.
+                transaction.changes.retain(|change| change.kind != Rollout::KIND);
                 recent.note(transaction.revision, &transaction.changes);
                 committed_us = transaction.committed_us;
             }
@@ -231,21 +248,23 @@ async fn release(shared: &Shared, mut steps: mpsc::Receiver<Step>) {
         };
         tokio::time::sleep_until(step.release_at).await;
         match step.what {
-            What::Whole { at, committed_us, entities, recent } => {
+            What::Whole { at, committed_us, entities, recent, open } => {
                 tracing::info!(%at, entities = entities.len(), "read the whole configuration");
                 // The difference to the set before would not do for data planes: one that is
                 // between the two, by another control plane, could not apply it.
-                let anew = Feed::new(at, committed_us, entities, recent);
-                shared.change_feed(|feed| *feed = Some(anew));
+                let anew = Feeds::new(at, committed_us, entities, recent, open.as_ref());
+                shared.change_feeds(|feeds| *feeds = Some(anew));
             }
             What::Transaction(first) => {
                 let mut size = size(&first);
+                let alone = is_turn(&first);
                 let mut batch = vec![first];
                 // What else is due goes into the same frame, as long as it is one message.
-                while let Ok(step) = steps.try_recv() {
+                while !alone && let Ok(step) = steps.try_recv() {
                     match step {
                         Step { what: What::Transaction(transaction), release_at }
                             if release_at <= Instant::now()
+                                && !is_turn(&transaction)
                                 && size + self::size(&transaction) <= wire::PART =>
                         {
                             size += self::size(&transaction);
@@ -264,9 +283,9 @@ async fn release(shared: &Shared, mut steps: mpsc::Receiver<Step>) {
                         .as_deref()
                         .is_none_or(|body| fits(body, change.kind.as_str(), change.id))
                 });
-                shared.change_feed(|feed| {
-                    if let Some(feed) = feed {
-                        feed.release(&transaction);
+                shared.change_feeds(|feeds| {
+                    if let Some(feeds) = feeds {
+                        feeds.release(&mut transaction);
                     }
                 });
             }

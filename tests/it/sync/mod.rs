@@ -5,6 +5,7 @@ mod control_planes;
 mod disk;
 mod following;
 mod planes;
+mod rollouts;
 mod scale;
 mod simulation;
 mod sqlite;

@@ -202,6 +202,24 @@ pub(super) struct Mirror {
     bad: BTreeMap<Uuid, String>,
 }
 
+/// A data plane that keeps nothing on disk.
+pub(super) fn follower(id: u128, endpoints: Vec<Endpoint>) -> subscribe::Settings {
+    subscribe::Settings {
+        endpoints,
+        node: subscribe::Node {
+            id: Uuid::from_u128(id),
+            hostname: format!("dp-{id}"),
+            version: "1.2.3".to_owned(),
+            labels: BTreeMap::from([("zone".to_owned(), "a".to_owned())]),
+            plugins: BTreeMap::new(),
+        },
+        frequency: FREQUENCY,
+        cache_ttl: None,
+        data_dir: None,
+        seed: id as u64,
+    }
+}
+
 /// What the client drives.
 pub(super) struct Served(Arc<Mutex<Mirror>>);
 
@@ -286,31 +304,26 @@ impl DataPlane {
         data_dir: Option<PathBuf>,
         cache_ttl: Option<Duration>,
     ) -> DataPlane {
-        DataPlane::driving(id, endpoints, data_dir, cache_ttl, |served| served)
+        let settings = subscribe::Settings { data_dir, cache_ttl, ..follower(id, endpoints) };
+        DataPlane::following(settings, |served| served)
     }
 
-    /// The same, with something between what it follows and what it serves.
-    pub(super) fn driving<A: Apply + Sync>(
-        id: u128,
-        endpoints: Vec<Endpoint>,
-        data_dir: Option<PathBuf>,
-        cache_ttl: Option<Duration>,
+    /// One that is called by a label, with something between what it follows and what it serves.
+    pub(super) fn labelled<A: Apply + Sync>(
+        stage: &str,
+        mut settings: subscribe::Settings,
         between: impl FnOnce(Served) -> A,
     ) -> DataPlane {
-        let client = Client::new(subscribe::Settings {
-            endpoints,
-            node: subscribe::Node {
-                id: Uuid::from_u128(id),
-                hostname: format!("dp-{id}"),
-                version: "1.2.3".to_owned(),
-                labels: BTreeMap::from([("zone".to_owned(), "a".to_owned())]),
-                plugins: BTreeMap::new(),
-            },
-            frequency: FREQUENCY,
-            cache_ttl,
-            data_dir,
-            seed: id as u64,
-        });
+        settings.node.labels = BTreeMap::from([("stage".to_owned(), stage.to_owned())]);
+        DataPlane::following(settings, between)
+    }
+
+    fn following<A: Apply + Sync>(
+        settings: subscribe::Settings,
+        between: impl FnOnce(Served) -> A,
+    ) -> DataPlane {
+        let id = settings.node.id;
+        let client = Client::new(settings);
         let status = client.status();
         let mirror = Arc::new(Mutex::new(Mirror::default()));
         let shutdown = Shutdown::new();
@@ -318,7 +331,7 @@ impl DataPlane {
         let task = tokio::spawn(async move {
             client.run(served, &until).await.expect("no panic");
         });
-        DataPlane { id: Uuid::from_u128(id), status, mirror, shutdown, task }
+        DataPlane { id, status, mirror, shutdown, task }
     }
 
     pub(super) fn mirror(&self) -> MutexGuard<'_, Mirror> {

@@ -5,14 +5,19 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use model::{Change, Cursor, Transaction};
+use model::{Change, Cursor, Rollout, Transaction};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
+use store::Store;
 use subscribe::{Apply, Rejection};
 use tempfile::TempDir;
 use tokio::time::{Instant, sleep, timeout_at};
+use wire::Entities;
 
-use super::planes::{ControlPlane, DataPlane, FREQUENCY, Mirror, SOON, Served, Wire, settings};
+use super::planes::{
+    ControlPlane, DataPlane, FREQUENCY, Mirror, SOON, Served, Wire, follower, settings,
+};
+use super::rollouts::{end, open};
 use super::store::{FaultyStore, gone, put};
 
 const CONTROL_PLANES: usize = 3;
@@ -30,6 +35,8 @@ pub(super) enum Flaw {
     Disorders,
     /// A control plane does not see a change of every seventh revision.
     Overlooks,
+    /// A data plane that rollouts are to hold back is taken for one that they begin with.
+    Trespasses,
 }
 
 /// Stands between what is followed and what is served, and makes the mistake.
@@ -73,8 +80,8 @@ struct Cluster {
     /// From each data plane to each control plane.
     wires: Vec<Vec<Wire>>,
     data_planes: Vec<Option<DataPlane>>,
-    /// What every data plane served that ever ran.
-    served: Vec<Arc<Mutex<Mirror>>>,
+    /// What every data plane served that ever ran, and whether rollouts begin with it.
+    served: Vec<(bool, Arc<Mutex<Mirror>>)>,
     seed: u64,
     homes: TempDir,
 }
@@ -129,8 +136,12 @@ impl Cluster {
             let flaw = self.flaw.filter(|_| which % 5 == 1);
             let flawed = |served| Flawed { served, flaw, before: Vec::new(), count: 0 };
             let id = u128::from(self.seed) * 100 + which as u128;
-            let data_plane = DataPlane::driving(id, endpoints, home, None, flawed);
-            self.served.push(data_plane.served());
+            let first = which % 4 == 1;
+            let trespasses = flaw == Some(Flaw::Trespasses);
+            let stage = if first || trespasses { "canary" } else { "stable" };
+            let settings = subscribe::Settings { data_dir: home, ..follower(id, endpoints) };
+            let data_plane = DataPlane::labelled(stage, settings, flawed);
+            self.served.push((first, data_plane.served()));
             self.data_planes[which] = Some(data_plane);
         }
     }
@@ -140,7 +151,7 @@ impl Cluster {
         let (control, data) =
             (random.random_range(0..CONTROL_PLANES), random.random_range(0..DATA_PLANES));
         let (view, wire) = (self.views[control].clone(), self.wires[data][control].clone());
-        match random.random_range(0..200) {
+        match random.random_range(0..206) {
             0..70 => {
                 let changes = (0..random.random_range(1..4))
                     .map(|_| match random.random_range(0..50) {
@@ -184,11 +195,20 @@ impl Cluster {
                 }
             }
             192..199 => self.start_data_plane(data),
+            199..205 => self.turn(random.random_bool(0.5)).await,
             _ => {
                 let now = self.store.now().0.revision;
                 self.store.restore(now - random.random_range(0..now.min(5)));
             }
         }
+    }
+
+    /// A rollout begins, or the one that is open ends.
+    async fn turn(&self, revert: bool) {
+        match self.store.rollout().await.expect("it can be read") {
+            None => open(&self.store),
+            Some(open) => end(&self.store, if revert { open.before } else { Vec::new() }),
+        };
     }
 
     /// Everything is as it should be again.
@@ -223,10 +243,21 @@ impl Cluster {
     /// Holds what every data plane served against what was stored.
     fn judge(&self) -> Result<usize, String> {
         let mut steps = 0;
-        for mirror in &self.served {
+        for (first, mirror) in &self.served {
             let mirror = mirror.lock().map_err(|_| "a data plane panicked".to_owned())?;
             for (at, digest) in &mirror.way {
-                let stored = self.store.at(*at).ok_or(format!("{at} was never stored"))?;
+                let stored =
+                    |at: Cursor| self.store.at(at).ok_or_else(|| format!("{at} was never stored"));
+                let mut stored_here = stored(*at)?;
+                let open =
+                    |entities: &Entities| entities.get(&Rollout::KIND, Rollout::ID).is_some();
+                let before = Cursor { revision: at.revision.saturating_sub(1), ..*at };
+                if !first && open(&stored_here) && open(&stored(before)?) {
+                    return Err(format!("{at} was served by one that the rollout held back"));
+                }
+                // Data planes are not told.
+                stored_here.remove(&Rollout::KIND, Rollout::ID);
+                let stored = stored_here;
                 if stored.digest() != *digest {
                     return Err(format!("what was served at {at} is not what was stored"));
                 }
@@ -259,6 +290,9 @@ pub(super) fn simulate(seed: u64, flaw: Option<Flaw>) -> Result<(usize, Duration
             sleep(Duration::from_millis(random.random_range(1..200))).await;
             cluster.happen(&mut random).await;
         }
+        if cluster.store.rollout().await.expect("it can be read").is_some() {
+            cluster.turn(seed % 2 == 0).await;
+        }
         cluster.heal();
         let converged = cluster.converge().await;
         let steps = cluster.judge()?;
@@ -280,8 +314,13 @@ fn every_data_plane_goes_only_through_what_was_stored() {
 
 #[test]
 fn a_mistake_is_found() {
-    for flaw in [Flaw::Forgets, Flaw::Disorders, Flaw::Overlooks] {
+    for (flaw, noticed) in [
+        (Flaw::Forgets, "is not what was stored"),
+        (Flaw::Disorders, "is not what was stored"),
+        (Flaw::Overlooks, "is not what was stored"),
+        (Flaw::Trespasses, "was served by one that the rollout held back"),
+    ] {
         let error = simulate(1, Some(flaw)).expect_err("it must be noticed");
-        assert!(error.contains("is not what was stored"), "{flaw:?}: {error}");
+        assert!(error.contains(noticed), "{flaw:?}: {error}");
     }
 }
