@@ -64,6 +64,18 @@ impl Program {
         Program::start(name, arguments)?.wait()
     }
 
+    /// Runs an operator's command, and answers with how it ended and all that it said, its answer
+    /// first.
+    ///
+    /// # Errors
+    /// When it cannot be built or started.
+    pub fn command<S: AsRef<OsStr>>(name: &str, arguments: &[S]) -> Result<(ExitStatus, String)> {
+        let mut command = Command::new(built(name)?);
+        let output = command.args(arguments).stdin(Stdio::null()).output()?;
+        let said = [output.stdout, output.stderr].concat();
+        Ok((output.status, String::from_utf8_lossy(&said).into_owned()))
+    }
+
     /// Waits for a log line with this message, and answers with its fields.
     ///
     /// # Errors

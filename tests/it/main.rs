@@ -11,6 +11,7 @@ mod metrics;
 mod mtls;
 mod processes;
 mod rate_limiting;
+mod rollout;
 mod secrets;
 mod sync;
 mod walks;

@@ -30,6 +30,7 @@ use crate::preview;
 use crate::query::Query;
 use crate::revisions;
 use crate::revocations;
+use crate::rollouts;
 use crate::schemas;
 use crate::state::State;
 
@@ -245,6 +246,9 @@ impl Api {
             Endpoint::Revocations => revocations::all(call).await,
             Endpoint::Revocation => revocations::by_fingerprint(call).await,
             Endpoint::RevisionWait => revisions::wait(call).await,
+            Endpoint::Rollouts => rollouts::all(call).await,
+            Endpoint::PromoteRollout => rollouts::promote(call).await,
+            Endpoint::RevertRollout => rollouts::revert(call).await,
             Endpoint::ClusteringStatus => info::clustering_status(state),
             Endpoint::LogLevel => Ok(info::log_level(state)),
             Endpoint::SetLogLevel => info::set_log_level(state, name(3), &call.query),

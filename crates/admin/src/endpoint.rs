@@ -88,6 +88,12 @@ pub(crate) enum Endpoint {
     Revocation,
     /// `/clustering/revisions/{revision}/wait`: until enough data planes serve it.
     RevisionWait,
+    /// `/rollouts`: the one that is open.
+    Rollouts,
+    /// `/rollouts/promote`: release everything to all data planes.
+    PromoteRollout,
+    /// `/rollouts/revert`: put everything back.
+    RevertRollout,
     /// `/clustering/status`
     ClusteringStatus,
     /// `/debug/node/log-level`
@@ -112,7 +118,9 @@ impl Endpoint {
     /// The methods that it knows, besides HEAD (where there is GET) and OPTIONS.
     pub(crate) fn methods(&self) -> &'static [Method] {
         match self {
-            Endpoint::Collection(_) | Endpoint::Children(_) => &[Method::GET, Method::POST],
+            Endpoint::Collection(_) | Endpoint::Children(_) | Endpoint::Rollouts => {
+                &[Method::GET, Method::POST]
+            }
             Endpoint::Item(_) | Endpoint::Child(_) | Endpoint::Parent(_) => {
                 &[Method::DELETE, Method::GET, Method::PATCH, Method::PUT]
             }
@@ -126,7 +134,11 @@ impl Endpoint {
                 &[Method::DELETE, Method::GET, Method::PATCH, Method::POST, Method::PUT]
             }
             Endpoint::SetHealth { .. } | Endpoint::SetLogLevel => &[Method::PUT],
-            Endpoint::Explain | Endpoint::Preview(_) | Endpoint::Validate => &[Method::POST],
+            Endpoint::Explain
+            | Endpoint::Preview(_)
+            | Endpoint::PromoteRollout
+            | Endpoint::RevertRollout
+            | Endpoint::Validate => &[Method::POST],
             _ => &[Method::GET],
         }
     }
@@ -268,6 +280,9 @@ const FIXED: &[(&str, Endpoint)] = &[
     ("/openapi.json", Endpoint::OpenApi),
     ("/plugins/enabled", Endpoint::EnabledPlugins),
     ("/plugins/schema/{name}", Endpoint::PluginConfigSchema),
+    ("/rollouts", Endpoint::Rollouts),
+    ("/rollouts/promote", Endpoint::PromoteRollout),
+    ("/rollouts/revert", Endpoint::RevertRollout),
     ("/routes/{routes}/filter-chains", Endpoint::FilterChains),
     ("/routes/{routes}/filter-chains/{filter_chains}", Endpoint::FilterChains),
     ("/routes/{routes}/filters/all", Endpoint::FilterChains),

@@ -223,15 +223,16 @@ pub(crate) fn data_plane(node: &DataPlane) -> Value {
         "sync_status": node.sync_status,
         "last_seen": node.last_seen,
         "updated_at": node.last_seen,
-        "labels": null,
+        "labels": (!node.labels.is_empty()).then_some(&node.labels),
         "cert_details": node.certificate.as_ref().map(|shown| json!({
             "expiry_timestamp": shown.expires,
             // Weir's own: what `/clustering/revocations` takes.
             "fingerprint": shown.fingerprint,
         })),
         "rpc_capabilities": null,
-        // Weir's own: the revision that it serves.
+        // Weir's own: the revision that it serves, and the one that it is to serve.
         "revision": node.serving,
+        "target_revision": node.target,
     })
 }
 

@@ -38,6 +38,7 @@ mod query;
 mod reference;
 mod revisions;
 mod revocations;
+mod rollouts;
 mod scan;
 mod schemas;
 mod server;

@@ -10,8 +10,8 @@ use telemetry::build_info::VERSION;
 
 use crate::endpoint::{Endpoint, Family, Part, Route, Routes};
 use crate::entity;
-use crate::explain;
 use crate::state::Object;
+use crate::{explain, rollouts};
 
 /// The files of the reference under `deploy/reference`, name and text: the document, and a page
 /// made from it.
@@ -40,6 +40,7 @@ pub(crate) fn document(routes: &Routes, flavor: RouterFlavor) -> Value {
         schemas.insert(entity.name.to_owned(), with_required(entity, required));
     }
     schemas.insert("explain".to_owned(), explain::schema());
+    schemas.insert("rollout".to_owned(), rollouts::schema());
     schemas.insert("error".to_owned(), error());
     schemas.insert("flat_errors".to_owned(), flat_errors());
     json!({
@@ -201,6 +202,9 @@ impl Shape {
                 shape.summary = "What would become of a request, without sending it".to_owned();
                 shape.body = Some("explain".to_owned());
             }
+            Endpoint::Rollouts | Endpoint::PromoteRollout | Endpoint::RevertRollout => {
+                shape.rollout(endpoint, method);
+            }
             Endpoint::Cache | Endpoint::CacheKey => {
                 shape.summary = "What this node keeps in memory beside the store".to_owned();
                 shape.success = vec![(200, None), (204, None)];
@@ -208,6 +212,22 @@ impl Shape {
             other => shape.summary = summary(other).to_owned(),
         }
         shape
+    }
+
+    fn rollout(&mut self, endpoint: &Endpoint, method: &str) {
+        let (summary, status) = match (endpoint, method) {
+            (Endpoint::Rollouts, "POST") => {
+                ("Release what follows to labelled data planes only", 201)
+            }
+            (Endpoint::Rollouts, _) => ("The rollout that is open, and who serves what", 200),
+            (Endpoint::PromoteRollout, _) => ("Release everything to all data planes", 200),
+            _ => ("Put back what was written since the rollout was opened", 200),
+        };
+        self.summary = summary.to_owned();
+        self.writes = method == "POST";
+        self.body = (status == 201).then(|| "rollout".to_owned());
+        self.success = vec![(status, None)];
+        self.success.extend(self.writes.then_some((202, None)));
     }
 
     fn collection(&mut self, entity: &EntityType, below: Option<&'static str>, method: &str) {

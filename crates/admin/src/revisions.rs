@@ -39,6 +39,7 @@ pub(crate) async fn wait(call: &Call<'_>) -> Result<Answer, Refusal> {
         "epoch": head.epoch,
         "reached": served.reached,
         "serving": served.serving,
+        "held_back": served.held,
         "laggards": laggards_listed(&served),
     });
     Ok(Answer::json(status, &body))

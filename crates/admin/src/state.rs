@@ -1,5 +1,6 @@
 //! What the Admin API is given: the store and everything else that it must not own.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -7,7 +8,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use lifecycle::Clock;
-use model::{Cursor, RouterFlavor};
+use model::{Cursor, Rollout, RouterFlavor};
 use plugin::PluginCatalogue;
 use serde_json::{Map, Value};
 use store::Store;
@@ -116,6 +117,9 @@ pub struct Served {
     pub serving: u32,
     /// Those that are connected and do not serve it yet.
     pub laggards: Vec<Laggard>,
+    /// How many are connected that an open rollout holds back: they are not to serve it yet, and
+    /// are not waited for.
+    pub held: u32,
 }
 
 /// A data plane that does not serve a revision yet.
@@ -142,6 +146,9 @@ pub trait Fleet: Send + Sync + 'static {
 
     /// The data planes that are or were connected lately.
     fn data_planes(&self) -> Vec<DataPlane>;
+
+    /// The rollout that is open: which data planes get what is written now.
+    fn rollout(&self) -> Option<Rollout>;
 
     /// Takes a data plane off that list, until it comes back.
     fn forget(&self, id: Uuid);
@@ -230,6 +237,11 @@ pub struct DataPlane {
     pub last_seen: i64,
     /// The revision that it serves; `None` before the first.
     pub serving: Option<u64>,
+    /// The revision that it is to serve: the newest, or the one that an open rollout holds it back
+    /// at. `None` when that is not known yet.
+    pub target: Option<u64>,
+    /// What the operator calls it by (`cluster_dp_labels`).
+    pub labels: BTreeMap<String, String>,
     /// Whether it has a stream here, or was heard of a moment ago.
     pub connected: bool,
     /// What it showed; `None` without TLS.

@@ -9,6 +9,7 @@ use crate::answer::Answer;
 use crate::body::in_mib;
 use crate::error::{Refusal, key};
 use crate::explain;
+use crate::rollouts;
 use crate::state::{Laggard, Object, Served, State, Wait};
 
 /// How often a write that met a faster writer is made again from what is there now. Each time at
@@ -18,6 +19,8 @@ pub(crate) const ATTEMPTS: usize = 32;
 const REVISION: HeaderName = HeaderName::from_static("x-weir-revision");
 const EPOCH: HeaderName = HeaderName::from_static("x-weir-epoch");
 const SERVING: HeaderName = HeaderName::from_static("x-weir-serving");
+const HELD_BACK: HeaderName = HeaderName::from_static("x-weir-held-back");
+const ROLLOUT: HeaderName = HeaderName::from_static("x-weir-rollout");
 const LAGGARDS: HeaderName = HeaderName::from_static("x-weir-laggards");
 
 /// Why a write set was not committed.
@@ -46,10 +49,15 @@ pub(crate) async fn commit(
     state: &State,
     operations: Vec<Operation>,
 ) -> Result<Committed, NotCommitted> {
-    for operation in &operations {
+    commit_set(state, operations.into()).await
+}
+
+/// Commits a set.
+pub(crate) async fn commit_set(state: &State, set: WriteSet) -> Result<Committed, NotCommitted> {
+    for operation in &set.operations {
         fits(state, operation).map_err(NotCommitted::Refused)?;
     }
-    let committed = state.store.write(WriteSet::from(operations)).await?;
+    let committed = state.store.write(set).await?;
     let changes = committed.changes.len();
     tracing::debug!(revision = committed.at.revision, changes, "a write was committed");
     Ok(committed)
@@ -113,7 +121,8 @@ fn taken(kind: &str, field: &str, value: String) -> Object {
 /// Finishes the answer to a write that was committed: names its revision, and holds the answer
 /// back until the revision is served where that is wanted.
 ///
-/// A route that hides another or is hidden is warned about.
+/// A route that hides another or is hidden is warned about. While a rollout is open, the answer
+/// says to which data planes what was written goes.
 ///
 /// What the caller asked for (`asked`) and did not get in time turns the answer into a 202 that
 /// names the laggards; the write stands. The default wait only delays.
@@ -126,9 +135,15 @@ pub(crate) async fn conclude(
     let mut answer = answer
         .with(REVISION, &committed.at.revision.to_string())
         .with(EPOCH, &committed.at.epoch.to_string());
+    if let Some(rollout) = state.fleet.rollout() {
+        answer = answer.with(ROLLOUT, &rollouts::written(&rollout.labels));
+    }
     if let Some(wait) = asked {
         let served = wait_served(state, committed.at, wait).await;
         answer = answer.with(SERVING, &served.serving.to_string());
+        if served.held > 0 {
+            answer = answer.with(HELD_BACK, &served.held.to_string());
+        }
         if !served.reached {
             answer = accepted(answer, committed.at, &served);
         }

@@ -8,7 +8,7 @@ use admin::{
     UpstreamHealth, Wanted,
 };
 use async_trait::async_trait;
-use model::Cursor;
+use model::{Cursor, Rollout};
 use publish::{Fleet, Member};
 use uuid::Uuid;
 
@@ -46,6 +46,7 @@ impl admin::Barrier for View {
             reached: served.reached,
             serving: u32::try_from(served.applied.len()).unwrap_or(u32::MAX),
             laggards: laggards.collect(),
+            held: u32::try_from(served.held.len()).unwrap_or(u32::MAX),
         }
     }
 }
@@ -78,8 +79,14 @@ impl admin::Fleet for View {
         self.fleet.expel(id);
     }
 
+    fn rollout(&self) -> Option<Rollout> {
+        self.fleet.rollout().map(|open| open.rollout.clone())
+    }
+
     fn data_planes(&self) -> Vec<DataPlane> {
-        self.fleet.members().into_iter().map(data_plane).collect()
+        let target = |member: &Member| self.fleet.target(member).map(|at| at.revision);
+        let members = self.fleet.members().into_iter();
+        members.map(|member| DataPlane { target: target(&member), ..data_plane(member) }).collect()
     }
 }
 
@@ -98,6 +105,8 @@ fn data_plane(member: Member) -> DataPlane {
         .to_owned(),
         last_seen: member.last_seen_us.div_euclid(1_000_000),
         serving: member.serving.map(|cursor| cursor.revision),
+        target: None,
+        labels: member.node.labels,
         connected: member.connected,
         certificate: member.certificate.map(|shown| Certificate {
             fingerprint: shown.fingerprint.clone(),

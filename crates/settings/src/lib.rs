@@ -29,5 +29,5 @@ pub use table::{ALL, Settings};
 pub use values::{
     AccessLogFormat, CipherSuite, ClusterMtls, Database, DnsOrder, HostPort, Listener, LogFormat,
     LogLevel, RealIpHeader, ResponseHeaders, RouteMatchCalculation, RouterFlavor, Secret,
-    TlsVersion, Trusted, VerifyClient,
+    TlsVersion, Trusted, VerifyClient, label,
 };

@@ -10,5 +10,6 @@ mod declarative;
 mod down;
 mod expiry;
 mod pages;
+mod rollouts;
 mod waiting;
 mod writes;

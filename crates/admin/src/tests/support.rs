@@ -9,7 +9,7 @@ use bytes::Bytes;
 use http::{HeaderMap, Request, StatusCode, header};
 use http_body_util::{BodyExt, Full};
 use lifecycle::ManualClock;
-use model::{Cursor, Entity, RouterFlavor};
+use model::{Cursor, Entity, Rollout, RouterFlavor};
 use plugin::{Listing, PluginCatalogue};
 use serde_json::Value;
 use store::{Committed, Error, Head, Key, ListQuery, Log, Page, Store, TaggedEntity, WriteSet};
@@ -165,6 +165,10 @@ impl Fleet for Nobody {
 
     fn data_planes(&self) -> Vec<DataPlane> {
         Vec::new()
+    }
+
+    fn rollout(&self) -> Option<Rollout> {
+        None
     }
 
     fn forget(&self, _: Uuid) {}

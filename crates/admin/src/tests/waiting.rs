@@ -33,7 +33,7 @@ fn late() -> Served {
         Laggard { node: "dp-1".to_owned(), serving: Some(0) },
         Laggard { node: "dp-2".to_owned(), serving: None },
     ];
-    Served { reached: false, serving: 1, laggards }
+    Served { reached: false, serving: 1, laggards, held: 2 }
 }
 
 async fn api(barrier: Arc<Scripted>, default_wait: Option<Wait>) -> (Stored, Api) {
@@ -48,7 +48,7 @@ async fn api(barrier: Arc<Scripted>, default_wait: Option<Wait>) -> (Stored, Api
 
 #[tokio::test]
 async fn an_answer_waits_as_asked() {
-    let barrier = scripted(Served { reached: true, serving: 3, laggards: Vec::new() });
+    let barrier = scripted(Served { reached: true, serving: 3, ..Served::default() });
     let (_sqlite, api) = api(barrier.clone(), None).await;
     let body = json!({"name": "s", "host": "a"});
     let made = send(&api, "POST", "/services?wait=quorum&wait_timeout=2s", Some(body)).await;
@@ -73,6 +73,7 @@ async fn a_write_that_is_not_served_in_time_stands_and_says_so() {
     let made = send(&api, "POST", "/services?wait=all", Some(body)).await;
     assert_eq!(made.status, 202);
     assert_eq!(made.headers["x-weir-laggards"], "dp-1=0, dp-2=none");
+    assert_eq!(made.headers["x-weir-held-back"], "2");
     assert_eq!(made.json["name"], "s", "the entity is answered all the same");
     assert_eq!(send(&api, "GET", "/services/s", None).await.status, 200);
     let gone = send(&api, "DELETE", "/services/s?wait=3", None).await;

@@ -128,13 +128,13 @@ pub(crate) const RESOLVERS: Syntax<Vec<SocketAddr>> = Syntax {
 pub(crate) const LABELS: Syntax<Vec<(String, String)>> = Syntax {
     what: "a list of at most 10 KEY:VALUE",
     parse: |text| {
-        let labels = list(text, |item| match item.split_once(':') {
-            Some((key, value)) if is_label(key) && is_label(value) => {
-                Ok((key.to_owned(), value.to_owned()))
-            }
-            _ => Err(format!(
-                "'{item}' is not of the form KEY:VALUE (letters, digits, '-', '_' and '.', at most 63)"
-            )),
+        let labels = list(text, |item| {
+            label(item).ok_or_else(|| {
+                format!(
+                    "'{item}' is not of the form KEY:VALUE (letters, digits, '-', '_' and '.', at \
+                     most 63)"
+                )
+            })
         })?;
         if labels.len() > 10 {
             Err(format!("{} labels are too many (at most 10)", labels.len()))
@@ -144,6 +144,13 @@ pub(crate) const LABELS: Syntax<Vec<(String, String)>> = Syntax {
     },
     show: |value| Shown::List(value.iter().map(|(key, value)| format!("{key}:{value}")).collect()),
 };
+
+/// A label as `cluster_dp_labels` has them, `KEY:VALUE`: both of 1 to 63 letters, digits, dashes,
+/// underscores and dots.
+pub fn label(text: &str) -> Option<(String, String)> {
+    let (key, value) = text.split_once(':')?;
+    (is_label(key) && is_label(value)).then(|| (key.to_owned(), value.to_owned()))
+}
 
 fn is_label(text: &str) -> bool {
     (1..=63).contains(&text.len())

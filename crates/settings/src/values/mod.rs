@@ -11,7 +11,7 @@ pub use choice::{
     RealIpHeader, RouteMatchCalculation, RouterFlavor, TlsVersion, VerifyClient,
 };
 pub use headers::ResponseHeaders;
-pub use listener::{HostPort, Listener};
+pub use listener::{HostPort, Listener, label};
 pub use secret::Secret;
 pub use trusted::Trusted;
 

@@ -5,6 +5,7 @@ mod configuration;
 mod explain;
 mod hybrid;
 mod migrate;
+mod rollout;
 mod start;
 
 use std::ffi::OsString;
@@ -28,6 +29,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Result<()> {
         Some(("dump", matches)) => configuration::dump(matches),
         Some(("load", matches)) => configuration::load(matches),
         Some(("explain", matches)) => explain::run(matches),
+        Some(("rollout", matches)) => rollout::run(matches),
         // `version` is the only other one; clap refuses the rest.
         _ => version(),
     }
@@ -54,6 +56,7 @@ fn command() -> Command {
         .subcommand(configuration::dump_command())
         .subcommand(configuration::load_command())
         .subcommand(explain::command())
+        .subcommand(rollout::command())
         .subcommand(Command::new("version").about("Print the version"))
 }
 
