@@ -2,7 +2,7 @@
 //!
 //! Owns: the live state of an upstream ([`Upstream`]), the ways to choose a peer, the health state
 //! machine, what ties a request to a peer. It must not know: sockets, DNS, HTTP messages, threads
-//! or tasks. It reads no clock and draws no randomness: both come in as arguments.
+//! or tasks, but that a count which threads share is dear (`hold`). It reads no clock and draws no randomness: both come in as arguments.
 #![forbid(unsafe_code)]
 
 mod algorithm;
@@ -13,6 +13,7 @@ mod ejection;
 mod entity;
 mod error;
 mod health;
+mod hold;
 mod key;
 mod pages;
 mod peer;

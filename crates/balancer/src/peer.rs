@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::health::{Cause, Condition, Health};
+use crate::hold::Hold;
 use crate::pool::Slot;
 
 /// How fast the latency average forgets: after this time an old value counts for 1/e (Kong's
@@ -222,17 +223,17 @@ impl fmt::Debug for Peer {
 /// Counts as one request in flight where the algorithm wants to know; dropping it ends that.
 #[derive(Debug)]
 pub struct Lease {
-    peer: Arc<Peer>,
+    hold: Hold,
     counted: bool,
     is_trial: bool,
 }
 
 impl Lease {
-    pub(crate) fn new(peer: Arc<Peer>, counted: bool) -> Lease {
+    pub(crate) fn new(peer: &Arc<Peer>, counted: bool) -> Lease {
         if counted {
             peer.in_flight.fetch_add(1, Ordering::Relaxed);
         }
-        Lease { peer, counted, is_trial: false }
+        Lease { hold: Hold::of(peer), counted, is_trial: false }
     }
 
     /// The one lease of a peer that is on trial; `None` while somebody holds it.
@@ -240,14 +241,14 @@ impl Lease {
         if !peer.begin_trial() {
             return None;
         }
-        let mut lease = Lease::new(Arc::clone(peer), counted);
+        let mut lease = Lease::new(peer, counted);
         lease.is_trial = true;
         Some(lease)
     }
 
     /// The peer.
     pub fn peer(&self) -> &Arc<Peer> {
-        &self.peer
+        self.hold.peer()
     }
 
     /// Tells how long the peer took, from beginning to connect (or to send, on a pooled
@@ -258,7 +259,7 @@ impl Lease {
     /// that fails fast would attract traffic.
     pub fn observe(&self, took: Duration, failed: bool, now: Instant) {
         if self.counted {
-            self.peer.latency.observe(took, failed, now);
+            self.latency.observe(took, failed, now);
         }
     }
 }
@@ -267,17 +268,17 @@ impl std::ops::Deref for Lease {
     type Target = Peer;
 
     fn deref(&self) -> &Peer {
-        &self.peer
+        self.hold.peer()
     }
 }
 
 impl Drop for Lease {
     fn drop(&mut self) {
         if self.counted {
-            self.peer.in_flight.fetch_sub(1, Ordering::Relaxed);
+            self.in_flight.fetch_sub(1, Ordering::Relaxed);
         }
         if self.is_trial {
-            self.peer.end_trial();
+            self.end_trial();
         }
     }
 }
@@ -377,7 +378,7 @@ mod tests {
             None,
             0.0,
         );
-        Lease::new(Arc::new(peer), true)
+        Lease::new(&Arc::new(peer), true)
     }
 
     #[test]
@@ -411,8 +412,8 @@ mod tests {
     fn a_lease_counts_while_it_is_held() {
         let first = lease();
         assert_eq!(first.in_flight(), 1);
-        let second = Lease::new(Arc::clone(first.peer()), true);
-        let uncounted = Lease::new(Arc::clone(first.peer()), false);
+        let second = Lease::new(first.peer(), true);
+        let uncounted = Lease::new(first.peer(), false);
         assert_eq!(first.in_flight(), 2);
         drop(second);
         drop(uncounted);

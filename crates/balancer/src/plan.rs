@@ -92,14 +92,14 @@ impl Plan {
         if !tried.is_empty() && self.pool.all_tried(tried) {
             // One that is kept back is better than one that failed; only then one is tried again.
             if let Some(member) = self.pool.untried(tried) {
-                return Ok(Lease::new(Arc::clone(&member.peer), counts));
+                return Ok(Lease::new(&member.peer, counts));
             }
             tried = &[];
         }
         let ask = Ask { key: pick.key, tried, now: pick.now };
         let slot = algorithm.pick(&self.pool, &ask).ok_or(NoPeer::Unavailable)?;
         let member = self.pool.member(slot).ok_or(NoPeer::Unavailable)?;
-        Ok(Lease::new(Arc::clone(&member.peer), counts))
+        Ok(Lease::new(&member.peer, counts))
     }
 
     /// Whether a pick would find an address that was not tried.
