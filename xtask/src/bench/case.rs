@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use clap::ValueEnum;
 
-use crate::bench::load::{Load, Tool};
+use crate::bench::load::{GRPC_METHOD, Load, Tool};
+use crate::bench::peers::{BOTH_CPUS, LOAD_CPU};
 use crate::bench::weir::Setup;
 
 /// A shape of traffic.
@@ -30,12 +31,16 @@ pub(super) enum Case {
     TlsResumed,
     /// 100 bytes, HTTP/2 without TLS, 16 connections of 32 streams
     Http2,
+    /// Unary calls of gRPC, 100 bytes each way, 16 connections of 32 streams
+    Grpc,
     /// No route: Weir's own 404
     NoRoute,
     /// 100 bytes through 1, 100, 10,000 and 100,000 routes of Weir
     Routes,
     /// 100 bytes with key-auth, rate-limiting and prometheus, beside none
     Pipeline,
+    /// 100 bytes with two traffic threads, beside one with a CPU of its own and one that shares the load's
+    Threads,
     /// 100 bytes at 10,000 routes with 50 changes a second, beside none, at the same offered load
     Changes,
 }
@@ -47,15 +52,23 @@ pub(super) enum Contestant {
     Nginx,
     Haproxy,
     Pingora,
+    Envoy,
+}
+
+/// Peers that take part where they are asked for.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Guests {
+    pub(super) pingora: bool,
+    pub(super) envoy: bool,
 }
 
 /// Requests per second of the cases whose load is given, before it is known what the slowest manages.
 const OFFERED: u32 = 6_000;
 
 impl Case {
-    /// Who takes part in it; `pingora` where it can.
-    pub(super) fn contestants(self, pingora: bool) -> Vec<Contestant> {
-        let plain = Setup::default();
+    /// Who takes part in it; `guests` where they can.
+    pub(super) fn contestants(self, guests: Guests) -> Vec<Contestant> {
+        let plain = Setup::PLAIN;
         let with = |setup: Setup| Contestant::Weir(setup);
         match self {
             Case::NoRoute => vec![with(Setup { label: "weir without a route", ..plain })],
@@ -72,12 +85,21 @@ impl Case {
                 with(Setup { label: "weir changing", routes: 10_000, changes: 50, ..plain }),
                 with(Setup { label: "weir quiet", routes: 10_000, ..plain }),
             ],
+            Case::Threads => vec![
+                with(Setup { label: "weir 2 threads", threads: 2, cpus: BOTH_CPUS, ..plain }),
+                with(Setup { label: "weir 1", ..plain }),
+                with(Setup { label: "weir 1, load's CPU", cpus: LOAD_CPU, ..plain }),
+            ],
+            Case::Grpc => {
+                vec![with(Setup { grpc: true, ..plain }), Contestant::Nginx, Contestant::Haproxy]
+            }
             Case::Tls | Case::TlsHandshakes | Case::TlsResumed | Case::Http2 => {
                 vec![with(plain), Contestant::Nginx, Contestant::Haproxy]
             }
             _ => [with(plain), Contestant::Nginx, Contestant::Haproxy]
                 .into_iter()
-                .chain(pingora.then_some(Contestant::Pingora))
+                .chain(guests.pingora.then_some(Contestant::Pingora))
+                .chain(guests.envoy.then_some(Contestant::Envoy))
                 .collect(),
         }
     }
@@ -94,7 +116,7 @@ impl Case {
             fields: &[],
         };
         match self {
-            Case::Small | Case::Routes | Case::Pipeline => small,
+            Case::Small | Case::Routes | Case::Pipeline | Case::Threads => small,
             Case::Body10k => Load { path: "/10k", ..small },
             Case::Body100k => Load { path: "/100k", ..small },
             Case::Post10k => Load { path: "/post", body: 10_000, ..small },
@@ -110,8 +132,20 @@ impl Case {
                 Load { tool: Tool::Handshakes { resumed: true }, tls: true, ..small }
             }
             Case::Http2 => Load { tool: Tool::Http2, connections: 16, ..small },
+            Case::Grpc => Load { tool: Tool::Grpc, path: GRPC_METHOD, connections: 16, ..small },
             Case::NoRoute => Load { tool: Tool::Refused, ..small },
         }
+    }
+
+    /// Its name on the command line.
+    pub(super) fn name(self) -> String {
+        self.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
+    }
+
+    /// What it is, in a line.
+    pub(super) fn title(self) -> String {
+        let value = self.to_possible_value();
+        value.and_then(|value| value.get_help().map(ToString::to_string)).unwrap_or_default()
     }
 
     /// Whether its rate is to be found first: half of what the slowest gateway manages.

@@ -35,6 +35,8 @@ pub(super) enum Tool {
     Rate(u32),
     /// HTTP/2 with 32 streams per connection.
     Http2,
+    /// The same as unary calls of gRPC.
+    Grpc,
     /// A TLS handshake for each request.
     Handshakes { resumed: bool },
 }
@@ -44,9 +46,16 @@ pub(super) enum Tool {
 pub(super) struct Seen {
     pub(super) requests: u64,
     pub(super) per_second: f64,
-    /// Zero where the tool does not say.
+    /// How long the answers took.
+    pub(super) latency: Latency,
+}
+
+/// How long answers took; zero where the tool does not say.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Latency {
     pub(super) p50: Duration,
     pub(super) p99: Duration,
+    pub(super) p999: Duration,
 }
 
 /// The fields of a client of some API.
@@ -57,6 +66,8 @@ const FIELDS: [&str; 3] = [
 ];
 /// The key of the consumer, for the case with plugins.
 pub(super) const KEY: &str = "bench-key";
+/// The method that gRPC calls, as a path.
+pub(super) const GRPC_METHOD: &str = "/bench.Echo/Call";
 
 impl Load {
     pub(super) fn lasting(mut self, duration: Duration) -> Load {
@@ -68,7 +79,7 @@ impl Load {
     pub(super) fn run(&self, gateway: &Gateway) -> Result<Seen> {
         match self.tool {
             Tool::Wrk | Tool::Refused => self.wrk(gateway),
-            Tool::Rate(_) | Tool::Http2 => self.h2load(gateway),
+            Tool::Rate(_) | Tool::Http2 | Tool::Grpc => self.h2load(gateway),
             Tool::Handshakes { resumed } => self.handshakes(gateway, resumed),
         }
     }
@@ -87,8 +98,8 @@ impl Load {
         let post = format!("wrk.method = \"POST\"\nwrk.body = string.rep(\"x\", {})\n", self.body);
         let report = "done = function(summary, latency)\n\
             local e = summary.errors\n\
-            print(string.format(\"result %d %d %d %d %d %d\", summary.requests, summary.duration,\n\
-            latency:percentile(50), latency:percentile(99),\n\
+            print(string.format(\"result %d %d %d %d %d %d %d\", summary.requests, summary.duration,\n\
+            latency:percentile(50), latency:percentile(99), latency:percentile(99.9),\n\
             e.connect + e.read + e.write + e.timeout, e.status))\nend\n";
         let method = if self.body == 0 { "" } else { &post };
         fs::write(&script, format!("{method}{report}"))?;
@@ -108,7 +119,7 @@ impl Load {
         let line = output.lines().find_map(|line| line.strip_prefix("result "));
         let line = line.with_context(|| format!("wrk said nothing of a result:\n{output}"))?;
         let numbers: Vec<u64> = line.split(' ').filter_map(|number| number.parse().ok()).collect();
-        let [requests, micros, p50, p99, broken, refused] = numbers[..] else {
+        let [requests, micros, p50, p99, p999, broken, refused] = numbers[..] else {
             bail!("wrk's result cannot be read: {line}");
         };
         let wanted = if self.tool == Tool::Refused { requests } else { 0 };
@@ -118,8 +129,11 @@ impl Load {
         Ok(Seen {
             requests,
             per_second: requests as f64 / (micros as f64 / 1e6),
-            p50: Duration::from_micros(p50),
-            p99: Duration::from_micros(p99),
+            latency: Latency {
+                p50: Duration::from_micros(p50),
+                p99: Duration::from_micros(p99),
+                p999: Duration::from_micros(p999),
+            },
         })
     }
 
@@ -129,13 +143,17 @@ impl Load {
             fs::remove_file(&log)?;
         }
         let mut command = client("h2load");
-        command.args(["-t1", &format!("-c{}", self.connections)]);
+        command.args(["-t1", &format!("-c{}", self.connections)]).arg("--log-file").arg(&log);
         match self.tool {
             Tool::Rate(rate) => command
                 .arg("--h1")
-                .arg(format!("--rps={:.3}", f64::from(rate) / self.connections as f64))
-                .arg("--log-file")
-                .arg(&log),
+                .arg(format!("--rps={:.3}", f64::from(rate) / self.connections as f64)),
+            Tool::Grpc => {
+                let message = gateway.folder().join("message");
+                fs::write(&message, grpc_message())?;
+                let fields = ["-H", "content-type: application/grpc", "-H", "te: trailers"];
+                command.arg("-m32").args(fields).arg("-d").arg(message)
+            }
             _ => command.arg("-m32"),
         };
         let output = read(
@@ -156,12 +174,10 @@ impl Load {
         if good == 0 || bad > 0 {
             bail!("{}: {good} requests succeeded, {bad} failed\n{output}", gateway.name());
         }
-        let (p50, p99) = if log.exists() { percentiles(&log)? } else { Default::default() };
         Ok(Seen {
             requests: good.max(requests),
             per_second: good as f64 / self.seconds() as f64,
-            p50,
-            p99,
+            latency: percentiles(&log)?,
         })
     }
 
@@ -181,8 +197,7 @@ impl Load {
         Ok(Seen {
             requests,
             per_second: requests as f64 / self.seconds() as f64,
-            p50: Duration::ZERO,
-            p99: Duration::ZERO,
+            latency: Latency::default(),
         })
     }
 }
@@ -201,8 +216,15 @@ fn number_before(output: &str, word: &str) -> Result<u64> {
     pair[0].parse().with_context(|| format!("h2load's `{word}` is no number"))
 }
 
-/// The median and the 99th percentile of h2load's log: start, status, microseconds.
-fn percentiles(log: &Path) -> Result<(Duration, Duration)> {
+/// A message of gRPC: not compressed, 100 bytes.
+pub(super) fn grpc_message() -> Vec<u8> {
+    let mut message = vec![0, 0, 0, 0, 100];
+    message.resize(105, b'x');
+    message
+}
+
+/// From h2load's log: start, status, microseconds.
+fn percentiles(log: &Path) -> Result<Latency> {
     let text = fs::read_to_string(log)?;
     let mut took: Vec<u64> = text
         .lines()
@@ -214,7 +236,7 @@ fn percentiles(log: &Path) -> Result<(Duration, Duration)> {
         let place = (took.len() as f64 * share) as usize;
         Duration::from_micros(took.get(place).copied().unwrap_or_default())
     };
-    Ok((at(0.5), at(0.99)))
+    Ok(Latency { p50: at(0.5), p99: at(0.99), p999: at(0.999) })
 }
 
 #[cfg(test)]

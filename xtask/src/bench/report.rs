@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 
-use crate::bench::load::Seen;
+use crate::bench::load::{Latency, Seen};
 
 /// One round of one gateway.
 #[derive(Clone, Copy, Debug)]
@@ -16,8 +16,7 @@ pub(super) struct Sample {
     /// CPU time per request, in microseconds.
     pub(super) cpu_us: f64,
     per_second: f64,
-    p50: Duration,
-    p99: Duration,
+    latency: Latency,
     memory: u64,
 }
 
@@ -26,8 +25,7 @@ impl Sample {
         Sample {
             cpu_us: spent.as_secs_f64() * 1e6 / seen.requests as f64,
             per_second: seen.per_second,
-            p50: seen.p50,
-            p99: seen.p99,
+            latency: seen.latency,
             memory,
         }
     }
@@ -38,41 +36,54 @@ impl fmt::Display for Sample {
         write!(
             f,
             "{:7.2} CPU-µs/request {:9.0} requests/s  p50 {:?}  p99 {:?}",
-            self.cpu_us, self.per_second, self.p50, self.p99
+            self.cpu_us, self.per_second, self.latency.p50, self.latency.p99
         )
     }
 }
 
 /// One case: the gateways and their rounds.
 pub(super) struct Outcome {
+    /// As it is called on the command line.
     case: String,
+    /// What it is.
+    title: String,
     rows: Vec<Row>,
 }
 
 struct Row {
     name: String,
     median: Sample,
-    /// CPU time relative to the first gateway, round by round: the median of those.
+    /// The first gateway's CPU time beside this one's, round by round: the median of those.
     ratio: f64,
+    /// The same of the 99th percentiles.
+    p99_ratio: f64,
 }
 
 impl Outcome {
-    pub(super) fn new(case: String, samples: Vec<(String, Vec<Sample>)>) -> Outcome {
-        let first: Vec<f64> = samples[0].1.iter().map(|sample| sample.cpu_us).collect();
+    pub(super) fn new(case: String, title: String, samples: Vec<(String, Vec<Sample>)>) -> Outcome {
+        let first = samples.first().map(|(_, all)| all.clone()).unwrap_or_default();
         let row = |(name, all): (String, Vec<Sample>)| {
-            let ratios = all.iter().zip(&first).map(|(sample, first)| first / sample.cpu_us);
-            let ratio = median(ratios.collect());
+            let ratio = |part: fn(&Sample) -> f64| {
+                median(
+                    all.iter().zip(&first).map(|(this, first)| part(first) / part(this)).collect(),
+                )
+            };
             let of = |part: fn(&Sample) -> f64| median(all.iter().map(part).collect());
+            let time = |part: fn(&Sample) -> f64| Duration::from_secs_f64(of(part));
             let median = Sample {
                 cpu_us: of(|s| s.cpu_us),
                 per_second: of(|s| s.per_second),
-                p50: Duration::from_secs_f64(of(|s| s.p50.as_secs_f64())),
-                p99: Duration::from_secs_f64(of(|s| s.p99.as_secs_f64())),
+                latency: Latency {
+                    p50: time(|s| s.latency.p50.as_secs_f64()),
+                    p99: time(|s| s.latency.p99.as_secs_f64()),
+                    p999: time(|s| s.latency.p999.as_secs_f64()),
+                },
                 memory: of(|s| s.memory as f64) as u64,
             };
-            Row { name, median, ratio }
+            let p99_ratio = ratio(|s| s.latency.p99.as_secs_f64());
+            Row { name, median, ratio: ratio(|s| s.cpu_us), p99_ratio }
         };
-        Outcome { case, rows: samples.into_iter().map(row).collect() }
+        Outcome { case, title, rows: samples.into_iter().map(row).collect() }
     }
 }
 
@@ -89,22 +100,25 @@ pub(super) fn write(outcomes: &[Outcome], folder: &Path) -> Result<()> {
 
 fn table(outcomes: &[Outcome]) -> String {
     let mut text = String::from(
-        "| case | gateway | CPU-µs/request | Weir's share of it | requests/s | p50 ms | p99 ms | MB |\n\
-         | --- | --- | --- | --- | --- | --- | --- | --- |\n",
+        "| case | gateway | CPU-µs/request | first ÷ this | requests/s | p50 ms | p99 ms | p99.9 ms | p99: first ÷ this | MB |\n\
+         | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |\n",
     );
     for outcome in outcomes {
         for row in &outcome.rows {
             let m = &row.median;
+            let milliseconds = |time: Duration| number(time.as_secs_f64() * 1e3);
             let _ = writeln!(
                 text,
-                "| {} | {} | {:.2} | {:.2} | {:.0} | {:.2} | {:.2} | {:.1} |",
+                "| {} | {} | {} | {} | {:.0} | {} | {} | {} | {} | {:.1} |",
                 outcome.case,
                 row.name,
-                m.cpu_us,
-                row.ratio,
+                number(m.cpu_us),
+                number(row.ratio),
                 m.per_second,
-                m.p50.as_secs_f64() * 1e3,
-                m.p99.as_secs_f64() * 1e3,
+                milliseconds(m.latency.p50),
+                milliseconds(m.latency.p99),
+                milliseconds(m.latency.p999),
+                number(row.p99_ratio),
                 m.memory as f64 / 1e6,
             );
         }
@@ -112,15 +126,24 @@ fn table(outcomes: &[Outcome]) -> String {
     text
 }
 
+/// With two decimals; a dash for what was not measured.
+fn number(value: f64) -> String {
+    if value > 0.0 && value.is_finite() { format!("{value:.2}") } else { "–".to_owned() }
+}
+
 /// Bars of CPU time per request, shortest is best.
 fn chart(outcomes: &[Outcome]) -> String {
     const BAR: usize = 18;
     const GAP: usize = 14;
+    /// Where bars begin, behind the names, and the length of the longest.
+    const LEFT: usize = 170;
+    const LONGEST: f64 = 480.0;
     let rows: usize = outcomes.iter().map(|outcome| outcome.rows.len()).sum();
     let height = rows * BAR + outcomes.len() * (BAR + GAP) + GAP;
     let mut svg = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"720\" height=\"{height}\" \
-         font-family=\"sans-serif\" font-size=\"12\">\n"
+         font-family=\"sans-serif\" font-size=\"12\">\n\
+         <rect width=\"100%\" height=\"100%\" fill=\"#ffffff\"/>\n"
     );
     let mut y = GAP;
     for outcome in outcomes {
@@ -129,21 +152,21 @@ fn chart(outcomes: &[Outcome]) -> String {
             svg,
             "<text x=\"8\" y=\"{}\" font-weight=\"bold\">{}: CPU-µs per request</text>",
             y + BAR - 6,
-            outcome.case
+            outcome.title
         );
         y += BAR;
         for row in &outcome.rows {
-            let width = row.median.cpu_us / longest * 480.0;
-            let colour = if row.name == "weir" { "#2a7ab9" } else { "#b8b8b8" };
+            let width = row.median.cpu_us / longest * LONGEST;
+            let colour = if row.name.starts_with("weir") { "#2a7ab9" } else { "#b8b8b8" };
             let _ = writeln!(
                 svg,
-                "<text x=\"8\" y=\"{0}\">{1}</text><rect x=\"90\" y=\"{2}\" width=\"{width:.0}\" \
+                "<text x=\"8\" y=\"{0}\">{1}</text><rect x=\"{LEFT}\" y=\"{2}\" width=\"{width:.0}\" \
                  height=\"{3}\" fill=\"{colour}\"/><text x=\"{4:.0}\" y=\"{0}\">{5:.1}</text>",
                 y + BAR - 6,
                 row.name,
                 y + 2,
                 BAR - 4,
-                96.0 + width,
+                LEFT as f64 + 6.0 + width,
                 row.median.cpu_us
             );
             y += BAR;

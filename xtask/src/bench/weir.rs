@@ -14,11 +14,11 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
-use crate::bench::guard;
-use crate::bench::load::KEY;
+use crate::bench::backend::{Backend, Certificate};
+use crate::bench::counts;
+use crate::bench::load::{GRPC_METHOD, KEY};
 use crate::bench::peers::{
-    Backend, Certificate, GATEWAY_CPU, Gateway, HOST, Ports, folder, free_port, pinned, quiet,
-    wait_for,
+    GATEWAY_CPU, Gateway, HOST, Ports, folder, free_port, pinned, quiet, wait_for,
 };
 use crate::bench::plugins;
 use crate::run::read;
@@ -35,22 +35,33 @@ pub(super) struct Setup {
     pub(super) singly: bool,
     /// Changes of another route per second, as long as it runs.
     pub(super) changes: u32,
+    /// Whether there is a service that speaks gRPC.
+    pub(super) grpc: bool,
+    /// Traffic threads.
+    pub(super) threads: usize,
+    /// The CPUs that it may use.
+    pub(super) cpus: &'static str,
     /// Whether its instructions are counted (which makes it some fifty times slower).
     pub(super) counted: bool,
 }
 
-impl Default for Setup {
-    fn default() -> Self {
-        Setup {
-            label: "weir",
-            routes: 1,
-            plugins: false,
-            singly: false,
-            changes: 0,
-            counted: false,
-        }
-    }
+impl Setup {
+    /// One route, nothing else, one thread.
+    pub(super) const PLAIN: Setup = Setup {
+        label: "weir",
+        routes: 1,
+        plugins: false,
+        singly: false,
+        changes: 0,
+        grpc: false,
+        threads: 1,
+        cpus: GATEWAY_CPU,
+        counted: false,
+    };
 }
+
+/// How far changes may fall behind their rate by the end.
+const MOST_LAG: Duration = Duration::from_secs(1);
 
 /// Writes to the Admin API until it is dropped.
 pub(super) struct Changes {
@@ -65,20 +76,21 @@ pub(super) fn start(
     backend: &Backend,
     certificate: &Certificate,
 ) -> Result<Gateway> {
-    let folder = folder(&setup.label.replace([' ', ','], "-"))?;
+    let folder = folder(&setup.label.replace([' ', ',', '\''], "-"))?;
     let ports = Ports::free()?;
     let admin = free_port()?;
     let mut command = if setup.counted {
-        let mut counts = OsString::from("--callgrind-out-file=");
-        counts.push(guard::counts_file(&folder));
-        let mut command = pinned(GATEWAY_CPU, Path::new("valgrind"));
-        command.args(["--quiet", "--tool=callgrind"]).arg(counts).arg(program);
+        let mut out = OsString::from("--callgrind-out-file=");
+        out.push(counts::file(&folder));
+        let mut command = pinned(setup.cpus, Path::new("valgrind"));
+        command.args(["--quiet", "--tool=callgrind"]).args(counts::OPTIONS).arg(out).arg(program);
         command
     } else {
-        pinned(GATEWAY_CPU, program)
+        pinned(setup.cpus, program)
     };
     command
-        .args(["start", "--nginx-main-worker-processes", "1", "--proxy-access-log", "off"])
+        .args(["start", "--proxy-access-log", "off"])
+        .arg(format!("--nginx-main-worker-processes={}", setup.threads))
         .arg(format!(
             "--proxy-listen=127.0.0.1:{} http2, 127.0.0.1:{} ssl http2",
             ports.plain, ports.tls
@@ -123,10 +135,18 @@ fn configuration(setup: Setup, backend: &Backend) -> String {
     } else {
         ""
     };
+    let calls = if setup.grpc {
+        format!(
+            r#",{{"name":"calls","url":"grpc://127.0.0.1:{}","routes":[{{"name":"calls","protocols":["grpc"],"hosts":["{HOST}"],"paths":["{GRPC_METHOD}"]}}]}}"#,
+            backend.grpc_port()
+        )
+    } else {
+        String::new()
+    };
     format!(
         r#"{{"_format_version":"3.0","upstreams":[{{"name":"bench","targets":[{{"target":"127.0.0.1:{port}"}}]}}],
 "consumers":[{{"username":"bench","keyauth_credentials":[{{"key":"{KEY}"}}]{credentials}}}],
-"services":[{{"name":"bench","host":"bench","plugins":[{plugins}],"routes":[{routes}]}}]}}"#,
+"services":[{{"name":"bench","host":"bench","plugins":[{plugins}],"routes":[{routes}]}}{calls}]}}"#,
         port = backend.port(),
         credentials = if setup.singly { plugins::CREDENTIALS } else { "" },
     )
@@ -146,6 +166,13 @@ impl Changes {
                 patch(admin, "/routes/r1", &body)?;
                 due += pause;
                 thread::sleep(due.saturating_duration_since(Instant::now()));
+            }
+            let lag = Instant::now().saturating_duration_since(due);
+            println!("  {number} changes were made, each answered when it was served");
+            if lag > MOST_LAG {
+                bail!(
+                    "the changes fell behind by {lag:?}: {per_second} a second are too many here"
+                );
             }
             Ok(())
         });
