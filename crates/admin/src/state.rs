@@ -100,9 +100,11 @@ pub struct Wait {
 /// How many data planes must serve a revision.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wanted {
-    /// Every one that is connected.
+    /// Every one that is connected to any control plane on the same store.
     All,
-    /// More than half of those that are connected.
+    /// Every one that is connected to this control plane.
+    Here,
+    /// More than half of those that are connected to any.
     Quorum,
     /// At least this many.
     AtLeast(u32),
@@ -135,22 +137,22 @@ pub struct Laggard {
 #[async_trait]
 pub trait Barrier: Send + Sync + 'static {
     /// Waits until as many data planes as wanted serve the revision (or a later one), at most
-    /// `within`. With none connected, `All` and `Quorum` are reached at once.
+    /// `within`. With none connected, `All`, `Here` and `Quorum` are reached at once.
     async fn wait_served(&self, at: Cursor, wanted: Wanted, within: Duration) -> Served;
 }
 
-/// What the data planes report to this control plane.
+/// What the data planes report to this control plane, and to the others on the same store.
 pub trait Fleet: Send + Sync + 'static {
     /// The health of an upstream as the connected data planes see it.
     fn upstream_health(&self, upstream: Uuid) -> FleetHealth;
 
-    /// The data planes that are or were connected lately.
+    /// The data planes that are connected, or were (Kong: until `cluster_data_plane_purge_delay`).
     fn data_planes(&self) -> Vec<DataPlane>;
 
     /// The rollout that is open: which data planes get what is written now.
     fn rollout(&self) -> Option<Rollout>;
 
-    /// Takes a data plane off that list, until it comes back.
+    /// Takes a data plane off that list, on every control plane, until it comes back.
     fn forget(&self, id: Uuid);
 }
 
@@ -242,7 +244,7 @@ pub struct DataPlane {
     pub target: Option<u64>,
     /// What the operator calls it by (`cluster_dp_labels`).
     pub labels: BTreeMap<String, String>,
-    /// Whether it has a stream here, or was heard of a moment ago.
+    /// Whether it has a stream to any control plane, or was heard of a moment ago.
     pub connected: bool,
     /// What it showed; `None` without TLS.
     pub certificate: Option<Certificate>,

@@ -10,9 +10,9 @@ use std::time::Duration;
 use admin::{About, Api, Counters, Explain, Role, State, SystemRandom, Wait, Wanted};
 use process::{BindError, DirectoryError, Process, cluster};
 use publish::Publisher;
-use rand::RngCore;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
+use rand::{Rng, RngCore};
 use settings::{Database, HostPort, Settings};
 use store::Store;
 use telemetry::build_info;
@@ -28,7 +28,7 @@ use crate::view::View;
 
 /// With the data plane in the same process, a write is answered when it is served, which takes a
 /// millisecond or so: who has read the answer can use what was made.
-const SERVED_HERE: Wait = Wait { wanted: Wanted::All, within: Duration::from_secs(1) };
+const SERVED_HERE: Wait = Wait { wanted: Wanted::Here, within: Duration::from_secs(1) };
 
 /// What a control plane shares with the data plane of the same process.
 pub struct Together {
@@ -179,6 +179,7 @@ fn publisher(settings: &Settings, process: &Process, store: Arc<dyn Store>) -> P
         publish::Settings {
             frequency: settings.db_update_frequency,
             propagation: settings.db_update_propagation,
+            purge_delay: settings.cluster_data_plane_purge_delay,
             seed: StdRng::from_os_rng().next_u64(),
             ..publish::Settings::default()
         },
@@ -191,6 +192,12 @@ fn publisher(settings: &Settings, process: &Process, store: Arc<dyn Store>) -> P
     let (compacting, shutdown) = (publisher.clone(), process.tasks.shutdown().clone());
     process.tasks.spawn("log retention", async move {
         compacting.compact(&shutdown).await;
+        DONE
+    });
+    let name = Uuid::from_u128(StdRng::from_os_rng().random());
+    let sharing = publisher.share(name, process.tasks.shutdown());
+    process.tasks.spawn("fleet", async move {
+        sharing.await;
         DONE
     });
     wait_for_first_read(process, &publisher);
@@ -283,7 +290,7 @@ fn status_page(publisher: Publisher) -> process::status::Status {
             "database": { "reachable": released.is_some() },
             "configuration_hash": released.map(|released| released.digest.to_string()),
             "revision": released.map(|released| released.at.revision),
-            "data_planes": { "connected": publisher.fleet().connected() },
+            "data_planes": { "connected": publisher.fleet().connected_here() },
         })
     })
 }

@@ -28,6 +28,7 @@ impl admin::Barrier for View {
     async fn wait_served(&self, at: Cursor, wanted: Wanted, within: Duration) -> Served {
         let wanted = match wanted {
             Wanted::All => publish::Wanted::All,
+            Wanted::Here => publish::Wanted::Here,
             Wanted::Quorum => publish::Wanted::Quorum,
             Wanted::AtLeast(count) => {
                 publish::Wanted::Count(usize::try_from(count).unwrap_or(usize::MAX))

@@ -1,36 +1,32 @@
 //! The data planes: who they are, what they serve, and waiting until they serve enough.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::connection::Certificate;
 use crate::feeds::OpenRollout;
-use crate::health::{FleetHealth, HealthReport, NodeHealth, Told};
+use crate::health::{FleetHealth, HealthReport, NodeHealth};
+use crate::members::{Entry, Members};
+use crate::report::Report;
 use lifecycle::Clock;
 use model::{Cursor, Digest};
+use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 use tokio::time::Instant;
 use uuid::Uuid;
-use wire::v1::status_report::State as WireState;
-use wire::{Entities, v1};
+use wire::Entities;
 
-/// A data plane without an open stream counts as connected when it was heard of this recently: it
-/// polls, or its stream is on another control plane for a moment.
-const LIVE: Duration = Duration::from_secs(30);
-
-/// More data planes than this are not remembered; the longest unseen goes first.
-const MEMBERS: usize = 20_000;
-
-/// The data planes of this control plane. Clones share the view.
+/// The data planes, of this control plane and of all others on the same store. Clones share the
+/// view.
 #[derive(Clone, Debug)]
 pub struct Fleet {
     inner: Arc<Inner>,
 }
 
 /// A data plane as it describes itself.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Node {
     /// Kept over restarts.
     pub id: Uuid,
@@ -45,10 +41,8 @@ pub struct Node {
 }
 
 /// How a data plane is connected to the control planes, as it says.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum State {
-    /// It has not said yet.
-    Unknown,
     /// Nothing has been heard of, nothing is held.
     Booting,
     /// The stream is up.
@@ -57,10 +51,13 @@ pub enum State {
     Polling,
     /// As polling, and nothing has been heard for longer than the rule allows.
     Stale,
+    /// It has not said yet, or says what this version does not know.
+    #[serde(other)]
+    Unknown,
 }
 
 /// An entity that a data plane could not apply as it is; its last good version stays there.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rejection {
     /// The revision that brought it.
     pub revision: u64,
@@ -71,6 +68,7 @@ pub struct Rejection {
     /// Why, for the operator.
     pub reason: String,
     /// Whether it is in force there all the same, without the parts that the reason names.
+    #[serde(default)]
     pub in_part: bool,
 }
 
@@ -104,9 +102,11 @@ pub struct Member {
 /// How many data planes are waited for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wanted {
-    /// All that are connected; none is enough when none is.
+    /// All that are connected to any control plane; none is enough when none is.
     All,
-    /// More than half of those that are connected; none is enough when none is.
+    /// All that are connected to this control plane; none is enough when none is.
+    Here,
+    /// More than half of those that are connected to any; none is enough when none is.
     Quorum,
     /// This many, whether or not as many are connected.
     Count(usize),
@@ -149,18 +149,10 @@ pub(crate) struct Origin {
 #[derive(Debug)]
 struct Inner {
     clock: Arc<dyn Clock>,
-    members: Mutex<HashMap<Uuid, Entry>>,
+    members: Mutex<Members>,
     /// Up to where this control plane has released, and the rollout that is open there.
     released: Mutex<Option<(Cursor, Option<Arc<OpenRollout>>)>>,
     changed: watch::Sender<()>,
-}
-
-#[derive(Debug)]
-struct Entry {
-    member: Member,
-    health: Told,
-    streams: usize,
-    seen: Instant,
 }
 
 /// An open stream of a data plane; dropping it says that the stream is closed.
@@ -188,7 +180,7 @@ impl Fleet {
     pub fn members(&self) -> Vec<Member> {
         let mut members: Vec<Member> = self
             .lock()
-            .values()
+            .all()
             .map(|entry| Member { connected: entry.is_live(), ..entry.member.clone() })
             .collect();
         members.sort_by(|a, b| (&a.node.hostname, a.node.id).cmp(&(&b.node.hostname, b.node.id)));
@@ -198,14 +190,14 @@ impl Fleet {
     /// One data plane.
     pub fn member(&self, id: Uuid) -> Option<Member> {
         let members = self.lock();
-        let entry = members.get(&id)?;
+        let entry = members.get(id)?;
         Some(Member { connected: entry.is_live(), ..entry.member.clone() })
     }
 
     /// What the connected data planes say of an upstream.
     pub fn upstream_health(&self, upstream: Uuid) -> FleetHealth {
         let mut health = FleetHealth::default();
-        for entry in self.lock().values().filter(|entry| entry.is_live()) {
+        for entry in self.lock().live() {
             health.connected += 1;
             health.incomplete += usize::from(entry.health.is_incomplete());
             if let Some(told) = entry.health.of(upstream) {
@@ -218,9 +210,14 @@ impl Fleet {
         health
     }
 
-    /// How many data planes are connected.
+    /// How many data planes are connected to any control plane.
     pub fn connected(&self) -> usize {
-        self.lock().values().filter(|entry| entry.is_live()).count()
+        self.lock().live().count()
+    }
+
+    /// How many data planes are connected to this control plane.
+    pub fn connected_here(&self) -> usize {
+        self.lock().live_here().count()
     }
 
     /// Completes with every change of the view, such as a report. For who shows it.
@@ -242,7 +239,7 @@ impl Fleet {
                 return self.served(at, wanted);
             }
             // Who falls silent is not announced: look again now and then.
-            let look_again = (Instant::now() + LIVE / 10).min(deadline);
+            let look_again = (Instant::now() + crate::members::LIVE / 10).min(deadline);
             if tokio::time::timeout_at(look_again, changes.changed()).await.is_err()
                 && Instant::now() >= deadline
             {
@@ -255,7 +252,8 @@ impl Fleet {
     pub fn served(&self, at: Cursor, wanted: Wanted) -> Served {
         let open = self.rollout_beyond(at);
         let (mut applied, mut lagging, mut held) = (Vec::new(), Vec::new(), Vec::new());
-        for entry in self.lock().values().filter(|entry| entry.is_live()) {
+        let members = self.lock();
+        for entry in members.wanted(wanted) {
             let Member { node, serving, .. } = &entry.member;
             let standing =
                 Standing { id: node.id, hostname: node.hostname.clone(), serving: *serving };
@@ -269,20 +267,22 @@ impl Fleet {
         for list in [&mut applied, &mut lagging, &mut held] {
             list.sort_by(|a, b| (&a.hostname, a.id).cmp(&(&b.hostname, b.id)));
         }
-        Served { reached: wanted.reached(applied.len(), lagging.len()), applied, lagging, held }
+        let reached = members.tell(wanted) && wanted.reached(applied.len(), lagging.len());
+        Served { reached, applied, lagging, held }
     }
 
     /// As [`served`](Fleet::served), without the lists: asked with every report.
     fn has_reached(&self, at: Cursor, wanted: Wanted) -> bool {
         let open = self.rollout_beyond(at);
         let (mut applied, mut lagging) = (0, 0);
-        for entry in self.lock().values().filter(|entry| entry.is_live()) {
+        let members = self.lock();
+        for entry in members.wanted(wanted) {
             match entry.serves(at) {
                 true => applied += 1,
                 false => lagging += usize::from(!entry.is_held(open.as_deref())),
             }
         }
-        wanted.reached(applied, lagging)
+        members.tell(wanted) && wanted.reached(applied, lagging)
     }
 
     /// The rollout that is open.
@@ -329,7 +329,7 @@ impl Fleet {
     /// A data plane opened a stream.
     pub(crate) fn attach(&self, node: Node, origin: &Origin) -> Attached {
         let id = node.id;
-        let other = self.lock().get(&id).and_then(|entry| {
+        let other = self.lock().local.get(&id).and_then(|entry| {
             let former = &entry.member.node.hostname;
             (entry.streams > 0 && *former != node.hostname).then(|| former.clone())
         });
@@ -342,7 +342,10 @@ impl Fleet {
                  directory of its own"
             );
         }
-        self.update(node, origin, |entry| entry.streams += 1);
+        self.update(node, origin, |entry| {
+            entry.streams += 1;
+            entry.untold.link = true;
+        });
         Attached { fleet: self.clone(), id, certificate: origin.certificate.clone() }
     }
 
@@ -351,6 +354,7 @@ impl Fleet {
         let mut held = 0;
         self.update(node, origin, |entry| {
             entry.health.take(report);
+            entry.untold.health = true;
             held = entry.health.held();
         });
         held
@@ -363,31 +367,32 @@ impl Fleet {
         let mut held = 0;
         self.update(node, origin, |entry| {
             held = entry.health.held();
-            entry.member.received = received;
-            entry.member.serving = serving;
-            entry.member.digest = digest;
-            entry.member.state = state;
-            entry.member.rejections = rejections;
-            entry.member.rejections_total = rejections_total;
+            let said = &mut entry.member;
+            entry.untold.state |= (said.received, said.serving, said.digest, said.state)
+                != (received, serving, digest, state)
+                || said.rejections_total != rejections_total
+                || said.rejections != rejections;
+            said.received = received;
+            said.serving = serving;
+            said.digest = digest;
+            said.state = state;
+            said.rejections = rejections;
+            said.rejections_total = rejections_total;
         });
         held
     }
 
-    /// Forgets a data plane, until it calls again. Whether it was known.
+    /// Forgets a data plane, until it calls again; so do the other control planes. Whether it was
+    /// known.
     pub fn expel(&self, id: Uuid) -> bool {
-        let known = self.lock().remove(&id).is_some();
+        let known = self.lock().remove(id);
         self.inner.changed.send_replace(());
         known
     }
 
     /// Forgets data planes that were not heard of for so long.
     pub(crate) fn forget(&self, unseen: Duration) {
-        let mut members = self.lock();
-        let before = members.len();
-        members.retain(|_, entry| entry.is_live() || entry.seen.elapsed() <= unseen);
-        let forgotten = before - members.len();
-        drop(members);
-        if forgotten > 0 {
+        if self.lock().forget(unseen) {
             self.inner.changed.send_replace(());
         }
     }
@@ -395,14 +400,12 @@ impl Fleet {
     fn update(&self, node: Node, origin: &Origin, change: impl FnOnce(&mut Entry)) {
         let (id, last_seen_us, seen) = (node.id, self.inner.clock.wall_us(), Instant::now());
         let mut members = self.lock();
-        if !members.contains_key(&id) && members.len() >= MEMBERS {
-            let unseen = members.iter().filter(|(_, e)| e.streams == 0).min_by_key(|(_, e)| e.seen);
-            if let Some(id) = unseen.map(|(id, _)| *id) {
-                members.remove(&id);
-            }
-        }
-        let entry = members.entry(id).or_insert_with(|| Entry::new(node.clone(), seen));
+        members.make_room(id);
+        let entry = members.local.entry(id).or_insert_with(|| Entry::new(node.clone(), seen));
         entry.seen = seen;
+        entry.untold.node |= entry.member.node != node;
+        entry.untold.link |= entry.member.address != origin.address
+            || entry.member.certificate != origin.certificate;
         entry.member.node = node;
         entry.member.address = origin.address;
         entry.member.certificate = origin.certificate.clone();
@@ -412,7 +415,12 @@ impl Fleet {
         self.inner.changed.send_replace(());
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<Uuid, Entry>> {
+    /// Tells everybody who looks at the view that it changed.
+    pub(crate) fn announce(&self) {
+        self.inner.changed.send_replace(());
+    }
+
+    pub(crate) fn lock(&self) -> MutexGuard<'_, Members> {
         self.inner.members.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -432,16 +440,17 @@ impl Attached {
         self.fleet.expel(self.id);
     }
 
-    /// How many streams the fleet has, this one included.
+    /// How many streams there are to this control plane, this one included.
     pub(crate) fn streams(&self) -> usize {
-        self.fleet.lock().values().map(|entry| entry.streams).sum()
+        self.fleet.lock().local.values().map(|entry| entry.streams).sum()
     }
 }
 
 impl Drop for Attached {
     fn drop(&mut self) {
-        if let Some(entry) = self.fleet.lock().get_mut(&self.id) {
+        if let Some(entry) = self.fleet.lock().local.get_mut(&self.id) {
             entry.streams = entry.streams.saturating_sub(1);
+            entry.untold.link = true;
             entry.seen = Instant::now();
         }
         self.fleet.inner.changed.send_replace(());
@@ -451,104 +460,9 @@ impl Drop for Attached {
 impl Wanted {
     fn reached(self, applied: usize, lagging: usize) -> bool {
         match self {
-            Wanted::All => lagging == 0,
+            Wanted::All | Wanted::Here => lagging == 0,
             Wanted::Quorum => applied > lagging || lagging == 0,
             Wanted::Count(count) => applied >= count,
         }
-    }
-}
-
-impl Entry {
-    fn new(node: Node, seen: Instant) -> Entry {
-        let member = Member {
-            node,
-            address: None,
-            certificate: None,
-            connected: true,
-            state: State::Unknown,
-            received: None,
-            serving: None,
-            digest: None,
-            rejections: Vec::new(),
-            rejections_total: 0,
-            last_seen_us: 0,
-        };
-        Entry { member, health: Told::default(), streams: 0, seen }
-    }
-
-    fn serves(&self, at: Cursor) -> bool {
-        self.member.serving.is_some_and(|s| s.epoch == at.epoch && s.revision >= at.revision)
-    }
-
-    fn is_held(&self, open: Option<&OpenRollout>) -> bool {
-        let Member { node, serving, .. } = &self.member;
-        open.is_some_and(|open| open.holds(&node.labels, *serving))
-    }
-
-    fn is_live(&self) -> bool {
-        self.streams > 0 || self.seen.elapsed() < LIVE
-    }
-}
-
-/// A [`v1::StatusReport`] whose fields have been checked.
-#[derive(Debug)]
-pub(crate) struct Report {
-    node: Node,
-    received: Option<Cursor>,
-    serving: Option<Cursor>,
-    digest: Option<Digest>,
-    state: State,
-    rejections: Vec<Rejection>,
-    rejections_total: u64,
-}
-
-impl TryFrom<v1::StatusReport> for Report {
-    type Error = wire::Malformed;
-
-    fn try_from(report: v1::StatusReport) -> Result<Report, wire::Malformed> {
-        let state = match report.state() {
-            WireState::Unspecified => State::Unknown,
-            WireState::Booting => State::Booting,
-            WireState::Streaming => State::Streaming,
-            WireState::Polling => State::Polling,
-            WireState::Stale => State::Stale,
-        };
-        let digest = (!report.digest.is_empty())
-            .then(|| wire::digest_from("digest", &report.digest))
-            .transpose()?;
-        let rejections = report
-            .rejections
-            .into_iter()
-            .map(|rejection| {
-                Ok(Rejection {
-                    revision: rejection.revision,
-                    id: wire::uuid_from("id", &rejection.id)?,
-                    kind: rejection.kind,
-                    reason: rejection.reason,
-                    in_part: rejection.in_part,
-                })
-            })
-            .collect::<Result<_, _>>()?;
-        Ok(Report {
-            node: Node::try_from(report.node)?,
-            received: wire::cursor_from(report.received)?,
-            serving: wire::cursor_from(report.serving)?,
-            digest,
-            state,
-            rejections,
-            rejections_total: report.rejections_total,
-        })
-    }
-}
-
-impl TryFrom<Option<v1::Node>> for Node {
-    type Error = wire::Malformed;
-
-    fn try_from(node: Option<v1::Node>) -> Result<Node, wire::Malformed> {
-        let v1::Node { id, hostname, version, labels, plugins } =
-            node.ok_or_else(|| wire::Malformed("the data plane does not say who it is".into()))?;
-        let id = Uuid::try_parse(&id)
-            .map_err(|_| wire::Malformed("the data plane's id is not a UUID".into()))?;
-        Ok(Node { id, hostname, version, labels, plugins })
     }
 }

@@ -23,10 +23,11 @@ use wire::v1;
 use wire::v1::resync::Reason;
 
 use crate::connection::Peer;
-use crate::fleet::{Node, Origin, Report};
+use crate::fleet::{Node, Origin};
 use crate::frames;
 use crate::health::HealthReport;
 use crate::publisher::Shared;
+use crate::report::Report;
 use crate::session::Session;
 
 /// No request is larger, in bytes: a report with its 1,000 rejections, or of 2,000 addresses, is

@@ -77,6 +77,16 @@ impl Told {
         self.upstreams.get(&upstream)
     }
 
+    /// All that was told, and how many upstreams were left out of it.
+    pub(crate) fn all(&self) -> (&BTreeMap<Uuid, UpstreamHealth>, u64) {
+        (&self.upstreams, self.left_out)
+    }
+
+    /// What another control plane says was told it.
+    pub(crate) fn relayed(upstreams: BTreeMap<Uuid, UpstreamHealth>, left_out: u64) -> Told {
+        Told { held: 0, upstreams, left_out }
+    }
+
     /// Whether there is more to tell than was told.
     pub(crate) fn is_incomplete(&self) -> bool {
         self.left_out > 0

@@ -10,6 +10,7 @@ use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use store::Store;
 use tokio::sync::watch;
+use uuid::Uuid;
 
 use crate::connection::{Certificate, Connection};
 use crate::feed::Released;
@@ -19,7 +20,7 @@ use crate::settings::Settings;
 use crate::snapshots::Snapshots;
 use crate::stalled::Stalled;
 use crate::tls::{self, Tls};
-use crate::{retention, serve, tail};
+use crate::{retention, serve, sharing, tail};
 
 /// Publishes what a store's log says. Clones are the same publisher.
 #[derive(Clone)]
@@ -70,6 +71,20 @@ impl Publisher {
     /// is waited for.
     pub async fn tail(&self, shutdown: &Shutdown) {
         tail::run(&self.shared, shutdown).await;
+    }
+
+    /// Tells the other control planes on the same store of the data planes here, and hears of
+    /// theirs, until the shutdown begins: the [`fleet`](Publisher::fleet) is that of all of them,
+    /// and no wait for all of it ends before they were heard. `name` is this control plane's, a new
+    /// one for each start.
+    pub fn share(
+        &self,
+        name: Uuid,
+        shutdown: &Shutdown,
+    ) -> impl Future<Output = ()> + Send + use<> {
+        self.shared.fleet.lock().deaf = true;
+        let (shared, shutdown) = (self.shared.clone(), shutdown.clone());
+        async move { sharing::run(&shared, name, &shutdown).await }
     }
 
     /// Keeps the store's log to [`Settings::retention`] until the shutdown begins. Any number of

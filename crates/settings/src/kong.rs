@@ -102,7 +102,6 @@ const PREFIXES: &[(&str, &str)] = &[
 const NOT_YET: &[&str] = &[
     "admin_access_log",
     "cluster_allowed_common_names",
-    "cluster_data_plane_purge_delay",
     "cluster_ocsp",
     "cluster_use_proxy",
     "declarative_config_string",

@@ -96,6 +96,8 @@ settings! {
         cluster_server_name: Option<String> = OPTIONAL_TEXT, "", DATA;
         /// Whether the configuration may go to other machines unencrypted. Weir's own.
         cluster_plaintext: bool = SWITCH, "off", BOTH;
+        /// How long a data plane that went away is listed, in seconds: at least 60.
+        cluster_data_plane_purge_delay: Duration = SECONDS, "1209600", CONTROL;
         /// Labels by which operators know this data plane.
         cluster_dp_labels: Vec<(String, String)> = LABELS, "", DATA;
         /// How often a data plane asks for changes while its stream is down, and how often a
@@ -300,6 +302,9 @@ impl Settings {
             && (self.cluster_cert.is_none() || self.cluster_ca_cert.is_none())
         {
             fault("cluster_mtls", "= pki needs cluster_cert, cluster_cert_key and cluster_ca_cert");
+        }
+        if self.cluster_data_plane_purge_delay < Duration::from_secs(60) {
+            fault("cluster_data_plane_purge_delay", "must be 60 or greater");
         }
         if self.ssl_cert.len() != self.ssl_cert_key.len() {
             fault("ssl_cert_key", "needs as many keys as ssl_cert has certificates");

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::convert::{Malformed, uuid_from, uuid_to};
@@ -22,7 +23,7 @@ pub struct Health {
 }
 
 /// The health of an upstream.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UpstreamHealth {
     /// Whether any active or passive check is configured.
     pub checked: bool,
@@ -33,7 +34,7 @@ pub struct UpstreamHealth {
 }
 
 /// The health of a target.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TargetHealth {
     /// The target as stored, `host:port`.
     pub target: String,
@@ -45,7 +46,7 @@ pub struct TargetHealth {
 }
 
 /// The health of one address of a target.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AddressHealth {
     /// Where requests go.
     pub address: SocketAddr,

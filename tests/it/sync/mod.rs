@@ -7,6 +7,7 @@ mod following;
 mod planes;
 mod rollouts;
 mod scale;
+mod siblings;
 mod simulation;
 mod sqlite;
 mod store;

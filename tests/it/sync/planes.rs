@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -48,7 +49,10 @@ impl ControlPlane {
         let shutdown = Shutdown::new();
         let (tailing, serving) = (publisher.clone(), publisher.clone());
         let (until, until_too) = (shutdown.clone(), shutdown.clone());
+        static NAMES: AtomicU64 = AtomicU64::new(1);
+        let name = Uuid::from_u128(u128::from(NAMES.fetch_add(1, Ordering::Relaxed)));
         let tasks = vec![
+            tokio::spawn(publisher.share(name, &shutdown)),
             tokio::spawn(async move { tailing.tail(&until).await }),
             tokio::spawn(async move {
                 serving.serve_pipe(listener, &until_too).await.expect("a pipe cannot fail");
