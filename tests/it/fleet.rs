@@ -1,11 +1,12 @@
-//! The health of targets over a fleet: two control planes on one Postgres, a data plane on each.
+//! A fleet: two control planes on one Postgres, a data plane on each. The health of targets over it,
+//! and waiting for it.
 
 use std::net::SocketAddr;
 use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use end_to_end::{Backend, Client, Program, address, postgres};
+use end_to_end::{Backend, Client, Program, Reply, address, postgres};
 use serde_json::{Value, json};
 
 use crate::cluster::{FREQUENCY, control_plane, flat};
@@ -43,6 +44,88 @@ fn health_until(client: &Client, target: &str, wanted: impl Fn(&Value) -> bool) 
         assert!(Instant::now() < deadline, "not in time: {reply:?}");
         thread::sleep(Duration::from_millis(50));
     }
+}
+
+/// What a control plane answers to a write that waits for all, once so many serve it.
+fn write_until(client: &Client, name: &str, serving: u64) -> Reply {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let path = format!("/services/{name}?wait=all&wait_timeout=5");
+        let body = json!({ "url": "http://127.0.0.1:1" });
+        let reply = client.admin(&json!({ "method": "PUT", "path": path, "json": body })).unwrap();
+        let revision = reply.header("x-weir-revision").unwrap().to_owned();
+        let path = format!("/clustering/revisions/{revision}/wait?wait_timeout=0");
+        let waited = client.admin(&json!({ "path": path })).unwrap();
+        if waited.json["serving"] == serving && waited.json["reached"] == true {
+            return reply;
+        }
+        assert!(Instant::now() < deadline, "not in time: {reply:?} {waited:?}");
+        thread::sleep(Duration::from_millis(50));
+    }
+}
+
+/// The data planes that a control plane lists, once there are so many.
+fn listed(client: &Client, count: usize) -> Vec<Value> {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let reply = client.admin(&json!({ "path": "/clustering/data-planes" })).unwrap();
+        let data = reply.json["data"].as_array().cloned().unwrap_or_default();
+        if data.len() == count {
+            return data;
+        }
+        assert!(Instant::now() < deadline, "not in time: {reply:?}");
+        thread::sleep(Duration::from_millis(50));
+    }
+}
+
+#[test]
+fn a_write_waits_for_the_data_planes_of_every_control_plane() {
+    let dir = tempfile::tempdir().unwrap();
+    let database = postgres();
+    let (mut controls, mut data_planes, mut clients) = (Vec::new(), Vec::new(), Vec::new());
+    for number in 0..2 {
+        let home = dir.path().join(number.to_string());
+        let (control, admin, cluster) = control_plane(&home, &database, "127.0.0.1:0");
+        let (data, proxy) = data_plane(&home.join("data"), cluster);
+        controls.push(control);
+        data_planes.push(data);
+        clients.push(Client::new(admin, proxy));
+    }
+    for (client, name) in clients.iter().zip(["one", "two"]) {
+        let reply = write_until(client, name, 2);
+        assert!([200, 201].contains(&reply.status), "{reply:?}");
+        assert_eq!(listed(client, 2).len(), 2);
+    }
+
+    // One that stands still, on the other control plane, is waited for and named.
+    data_planes[1].signal("STOP").unwrap();
+    let path = "/services/three?wait=all&wait_timeout=1";
+    let body = json!({ "url": "http://127.0.0.1:1" });
+    let write = json!({ "method": "PUT", "path": path, "json": body });
+    let reply = clients[0].admin(&write).unwrap();
+    assert_eq!(reply.status, 202, "{reply:?}");
+    let revision = reply.header("x-weir-revision").unwrap().to_owned();
+    data_planes[1].signal("CONT").unwrap();
+    let path = format!("/clustering/revisions/{revision}/wait?for=all&wait_timeout=20");
+    let waited = clients[0].admin(&json!({ "path": path })).unwrap();
+    assert_eq!((waited.status, &waited.json["serving"]), (200, &json!(2)), "{waited:?}");
+
+    // What is gone is listed, also by a control plane that starts later.
+    let gone = data_planes.remove(1);
+    gone.signal("KILL").unwrap();
+    drop(gone);
+    let killed = controls.remove(1);
+    killed.signal("KILL").unwrap();
+    let home = dir.path().join("late");
+    let (late, admin, _) = control_plane(&home, &database, "127.0.0.1:0");
+    let late_client = clients[0].with_admin(admin);
+    let now = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap().as_secs_f64();
+    for away in listed(&late_client, 2) {
+        let last_seen = away["last_seen"].as_f64().unwrap();
+        assert!((now - 60.0..=now + 1.0).contains(&last_seen), "{away}");
+        assert!(!away["hostname"].as_str().unwrap().is_empty());
+    }
+    drop((late, controls));
 }
 
 /// How many of 20 requests a backend got.

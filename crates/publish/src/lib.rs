@@ -1,9 +1,9 @@
 //! From the change log to every data plane's stream.
 //!
 //! Owns: the cursor in the store's log, the moment at which a revision is released
-//! (`db_update_propagation`), the released set of entities, who is held back
-//! by a rollout, the frames that are encoded once for
-//! all streams, the calls of the sync service, the view of the fleet, the log's retention.
+//! (`db_update_propagation`), the released set of entities, who is held back by a rollout, the
+//! frames that are encoded once for all streams, the calls of the sync service, the view of the
+//! fleet, which the control planes on a store share, the log's retention.
 //! Must not know: what an entity means, the Admin API, what a data plane does with a change.
 //!
 //! The way of a change: [`tail`] reads the log and stamps each revision with the moment of its

@@ -61,16 +61,16 @@ async fn a_wait_is_for_the_data_planes_of_all_control_planes() {
     let lagging: Vec<_> = all.lagging.iter().map(|standing| standing.id).collect();
     assert_eq!(lagging, [data_planes[2].id]);
     assert!(fleets[0].wait_served(at, Wanted::Quorum, SOON).await.reached);
-    let (waiting, fleet) = (fleets[1].clone(), at);
+    let waiting = fleets[1].clone();
     let waiting =
-        tokio::spawn(async move { waiting.wait_served(fleet, Wanted::All, FREQUENCY * 4).await });
+        tokio::spawn(async move { waiting.wait_served(at, Wanted::All, FREQUENCY * 4).await });
     sleep(SOON).await;
     stores[2].down(false);
     let all = waiting.await.expect("no panic");
     assert!(all.reached, "{all:?}");
 
     // Lost notifications cost time, nothing else.
-    stores.each_ref().map(|store| store.deaf(true));
+    stores.iter().for_each(|store| store.deaf(true));
     let at = store.put(1, "four");
     assert!(fleets[0].wait_served(at, Wanted::All, FREQUENCY * 2).await.reached);
 }
@@ -93,7 +93,11 @@ async fn a_data_plane_that_moves_counts_once() {
         let (from, to) = (round % 2, (round + 1) % 2);
         wires[to].mend();
         // Once it says nothing any more without a word, once it is gone.
-        if round < 2 { wires[from].cut() } else { wires[from].silence() }
+        if round < 2 {
+            wires[from].cut()
+        } else {
+            wires[from].silence()
+        }
         let name = ["a", "b"][to];
         data_plane.until(FREQUENCY * 20, |status| status.following.as_deref() == Some(name)).await;
         data_plane.streaming(FREQUENCY * 2).await;
@@ -173,15 +177,14 @@ async fn silence_of_the_database_is_no_silence_of_the_siblings() {
     let stores = [store.clone(), store.for_another()];
     let control_planes = stores.each_ref().map(ControlPlane::start);
     let wires = control_planes.each_ref().map(Wire::to);
-    let mut data_planes = [0, 1].map(|n| {
-        DataPlane::start(n as u128, vec![wires[n].endpoint("cp")])
-    });
+    let mut data_planes =
+        [0, 1].map(|n| DataPlane::start(n as u128, vec![wires[n].endpoint("cp")]));
     for data_plane in &mut data_planes {
         data_plane.streaming(FREQUENCY).await;
     }
     let fleet = control_planes[0].publisher.fleet().clone();
     knows(&fleet, 2).await;
-    stores.each_ref().map(|store| store.down(true));
+    stores.iter().for_each(|store| store.down(true));
     sleep(GONE * 3).await;
     assert_eq!(fleet.connected(), 2);
     let at = store.put(1, "two");
