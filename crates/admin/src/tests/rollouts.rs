@@ -12,7 +12,10 @@ use crate::{Api, Role};
 
 /// A control plane: data planes are elsewhere.
 async fn stored() -> (Stored, Api) {
-    let stored = Stored::sqlite().await;
+    on(Stored::sqlite().await)
+}
+
+fn on(stored: Stored) -> (Stored, Api) {
     let mut state = stored.state.clone();
     let mut about = (*state.about).clone();
     about.role = Role::ControlPlane;
@@ -42,7 +45,12 @@ fn revision(answered: &Answered) -> u64 {
 
 #[tokio::test]
 async fn a_revert_leaves_everything_as_it_was() {
-    let (stored, api) = stored().await;
+    for stored in [Stored::sqlite().await, Stored::postgres().await] {
+        revert_everything(on(stored)).await;
+    }
+}
+
+async fn revert_everything((stored, api): (Stored, Api)) {
     put(&api, "/services/a", json!({ "host": "a" })).await;
     put(&api, "/services/b", json!({ "host": "b", "tags": ["t"] })).await;
     put(&api, "/services/b/routes/r", json!({ "paths": ["/r"] })).await;

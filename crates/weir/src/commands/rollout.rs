@@ -111,7 +111,7 @@ fn status(matches: &ArgMatches) -> Result<()> {
 fn end(matches: &ArgMatches, how: &str) -> Result<()> {
     let wait = matches.get_one::<String>("wait").map(|wait| format!("?wait={wait}"));
     let path = format!("/rollouts/{how}{}", wait.unwrap_or_default());
-    let (status, body) = ask(matches, "POST", &path, String::new())?;
+    let (status, body) = ask(matches, "POST", &path, "{}".to_owned())?;
     if !matches!(status, StatusCode::OK | StatusCode::ACCEPTED) {
         bail!("the Admin API answered {status}: {}", message(&body));
     }
