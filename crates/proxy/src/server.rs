@@ -17,7 +17,7 @@ use process::tls::TlsError;
 use rustls::ServerConfig;
 use settings::Listener;
 use telemetry::metrics::Registry;
-use tokio::task::LocalSet;
+use tokio::runtime::LocalOptions;
 use tokio_rustls::TlsAcceptor;
 use uuid::Uuid;
 
@@ -304,9 +304,8 @@ fn traffic_thread(
     share: Share,
     shutdown: &Shutdown,
 ) -> io::Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let local = LocalSet::new();
-    local.block_on(&runtime, async {
+    let mut runtime = tokio::runtime::Builder::new_current_thread();
+    runtime.enable_all().build_local(LocalOptions::default())?.block_on(async {
         let mut acceptors = Vec::new();
         for part in share.http {
             let (listener, tls, acceptor) = part.acceptor(index)?;

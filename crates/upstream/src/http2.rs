@@ -58,7 +58,7 @@ impl Http2Pool {
 
     /// A place on a connection that is open, or on a new one. The second value tells whether it is new.
     ///
-    /// Must be called within a `LocalSet`: connections are driven by tasks of the calling thread.
+    /// Must be called within a `LocalRuntime`: connections are driven by tasks of the calling thread.
     ///
     /// # Errors
     /// See [`ConnectError`]; one without HTTP/2 at the other end is [`ConnectError::Tls`] or [`ConnectError::Tcp`].
