@@ -45,7 +45,8 @@ pub(crate) async fn serve(thread: Rc<Thread>, entered: Entered, stream: Stream, 
         };
         let (mut scratch, read) = connection.read(received);
         let next = match read {
-            Ok(()) => connection.request(&mut scratch).await,
+            // In memory of its own: a connection that waits for a request, as most do, keeps none for it.
+            Ok(()) => Box::pin(connection.request(&mut scratch)).await,
             Err(failure) => Box::pin(connection.refuse(&failure, &mut scratch)).await,
         };
         thread.give_back(scratch);

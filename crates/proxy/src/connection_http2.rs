@@ -117,12 +117,17 @@ async fn serve_stream(
         sides(&thread, request, respond, framing, (&timers.client_in, &timers.client_out));
     match readable {
         Ok(()) => {
-            request::serve(&thread, &origin, &timers, &mut scratch, &mut body, &mut answer).await
+            // Memory of its own from the start: it would be moved when the task begins.
+            let serve =
+                request::serve(&thread, &origin, &timers, &mut scratch, &mut body, &mut answer);
+            Box::pin(serve).await;
         }
         Err(error) => {
             scratch.request.begin(b"GET", b"/", http1::Version::Http2);
-            request::serve_unreadable(&thread, &origin, &mut scratch, &error.into(), &mut answer)
-                .await;
+            let failure = error.into();
+            let serve =
+                request::serve_unreadable(&thread, &origin, &mut scratch, &failure, &mut answer);
+            Box::pin(serve).await;
         }
     }
     take_the_rest(&mut body).await;

@@ -97,7 +97,7 @@ impl Call<'_> {
     /// One attempt at one target. A pooled connection that turns out to be closed does not count as one: its target
     /// may be well.
     ///
-    /// With a failure comes whether the request could be sent again.
+    /// Says when it had ended. With a failure comes whether the request could be sent again.
     #[expect(
         clippy::too_many_arguments,
         reason = "the parts of one request, which are borrowed apart"
@@ -111,7 +111,7 @@ impl Call<'_> {
         response: &mut ResponseHead,
         record: &mut Record<'_>,
         prepare: &mut impl FnMut(&mut ResponseHead, &Record<'_>, Option<&str>) -> Result<(), Failure>,
-    ) -> Result<(), (Failure, bool)> {
+    ) -> Result<Instant, (Failure, bool)> {
         let Attempted { lease, affinity, again, begun } = *to;
         let framing = framing(self.request, body);
         let key = self.write_head(lease, framing, head).map_err(|failure| (failure, true))?;
@@ -124,7 +124,7 @@ impl Call<'_> {
             // In memory of its own: most requests are not by HTTP/2, and have room for none.
             let attempt =
                 self.attempt_http2(to, end, &key, head, body, answer, response, record, prepare);
-            return Box::pin(attempt).await;
+            return Box::pin(attempt).await.map(|()| Instant::now());
         }
         let mut fresh = false;
         loop {
@@ -175,10 +175,11 @@ impl Call<'_> {
                 Ok(afterwards) => {
                     connection.stream = io.into_inner();
                     connection.requests += 1;
+                    let ended = Instant::now();
                     if afterwards == Afterwards::Reusable {
-                        self.thread.pool.borrow_mut().put(&key, connection, Instant::now());
+                        self.thread.pool.borrow_mut().put(&key, connection, ended);
                     }
-                    return Ok(());
+                    return Ok(ended);
                 }
                 Err(failure) => {
                     let replayable = !progress.released.get();
@@ -288,8 +289,13 @@ impl Call<'_> {
     }
 
     /// Tells the balancer what came of an attempt.
-    fn report(&self, lease: &Lease, result: &Result<(), (Failure, bool)>, record: &mut Record<'_>) {
-        let now = Instant::now();
+    fn report(
+        &self,
+        lease: &Lease,
+        result: &Result<Instant, (Failure, bool)>,
+        record: &mut Record<'_>,
+    ) {
+        let now = result.as_ref().map_or_else(|_| Instant::now(), |ended| *ended);
         let Some(last) = record.tries.last_mut() else {
             return;
         };
@@ -312,7 +318,7 @@ impl Call<'_> {
                     _ => return,
                 }
             }
-            (Ok(()), None) => return,
+            (Ok(_), None) => return,
         };
         let took = last.answered.unwrap_or(now).saturating_duration_since(last.begun);
         lease.observe(took, last.status.is_none(), now);

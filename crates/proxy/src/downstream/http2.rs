@@ -5,6 +5,7 @@ use std::{
     future::poll_fn,
     pin::pin,
     rc::Rc,
+    sync::LazyLock,
     task::{Context, Poll, ready},
 };
 
@@ -316,12 +317,18 @@ impl Answer for Http2Answer<'_> {
     }
 }
 
+/// The names that are known, as HTTP/2 has them; at the place of [`Name`] as a number.
+static NAMES: LazyLock<Vec<HeaderName>> = LazyLock::new(|| {
+    let lower_case = Name::ALL.iter().map(|name| name.text().to_ascii_lowercase());
+    lower_case.map(|name| HeaderName::from_static(name.leak())).collect()
+});
+
 /// A head as HTTP/2 has it: names in lower case, and nothing about connections (RFC 9113 §8.2). None for a status that
 /// it cannot carry.
 fn response(head: &ResponseHead) -> Option<Response<()>> {
     let mut response = Response::new(());
     *response.status_mut() = StatusCode::from_u16(head.status()).ok()?;
-    let fields = response.headers_mut();
+    let mut fields = HeaderMap::with_capacity(head.fields.len() + 1);
     for field in head.fields.iter() {
         let left_out = match field.known {
             Name::Connection
@@ -332,15 +339,23 @@ fn response(head: &ResponseHead) -> Option<Response<()>> {
             Name::ContentLength => head.framing() != Framing::None,
             _ => false,
         };
-        if let (false, Ok(name), Ok(value)) =
-            (left_out, HeaderName::from_bytes(field.name), HeaderValue::from_bytes(field.value))
-        {
+        if left_out {
+            continue;
+        }
+        let name = match NAMES.get(field.known as usize) {
+            Some(name) => Some(name.clone()),
+            None => HeaderName::from_bytes(field.name).ok(),
+        };
+        if let (Some(name), Ok(mut value)) = (name, HeaderValue::from_bytes(field.value)) {
+            // Never the same twice: it is to take no place in the table of the connection's header compression.
+            value.set_sensitive(field.known == Name::XKongRequestId);
             fields.append(name, value);
         }
     }
     if let Framing::Length(length) = head.framing() {
         fields.insert(http::header::CONTENT_LENGTH, HeaderValue::from(length));
     }
+    *response.headers_mut() = fields;
     Some(response)
 }
 
