@@ -495,6 +495,11 @@ fn head_like() -> impl Strategy<Value = Vec<u8>> {
     vec(part, 0..20).prop_map(|parts| parts.concat())
 }
 
+fn is_about_framing(field: &str) -> bool {
+    let name = field.split(':').next().unwrap_or_default().to_ascii_lowercase();
+    matches!(name.as_str(), "host" | "te")
+}
+
 proptest! {
     #[test]
     fn no_bytes_break_a_parser(bytes in head_like(), to_head in any::<bool>()) {
@@ -505,6 +510,36 @@ proptest! {
         let mut head = ResponseHead::default();
         let _ = head.read(&bytes, to_head);
         let _ = (head.reason(), head.fields.iter().count());
+    }
+
+    #[test]
+    fn a_head_that_is_read_whole_is_the_one_that_is_found(bytes in head_like()) {
+        let mut whole = RequestHead::default();
+        if let Some(length) = whole.read_whole(&bytes) {
+            let found = HeadScan::default().advance(&bytes, &Limits::default(), true);
+            assert_eq!(found, Ok(Some(0..length)));
+            let mut head = RequestHead::default();
+            assert_eq!(head.read(&bytes[..length]), Ok(()));
+            assert_eq!((whole.method(), whole.target()), (head.method(), head.target()));
+            assert!(whole.fields.iter().eq(head.fields.iter()));
+            assert_eq!(whole.framing(), head.framing());
+        }
+    }
+
+    #[test]
+    fn heads_as_clients_send_them_are_read_whole(
+        fields in vec("[A-Za-z-]{1,12}: [ -~]{0,20}", 0..8), behind in "[ -~\r\n]{0,30}",
+    ) {
+        let fields: Vec<&String> = fields.iter().filter(|field| !is_about_framing(field)).collect();
+        let mut text = "GET /a?b HTTP/1.1\r\nHost: a.test\r\n".to_owned();
+        for field in &fields {
+            text.push_str(field);
+            text.push_str("\r\n");
+        }
+        text.push_str("\r\n");
+        let length = text.len();
+        text.push_str(&behind);
+        assert_eq!(RequestHead::default().read_whole(text.as_bytes()), Some(length));
     }
 
     #[test]

@@ -58,7 +58,12 @@ fn requests(sent: &[u8]) -> (Vec<Our>, End) {
     let mut rest = sent;
     let mut head = RequestHead::default();
     loop {
-        let range = match scan(rest) {
+        let scanned = scan(rest);
+        if let Some(length) = head.read_whole(rest) {
+            let ends = scanned.as_ref().ok().cloned().flatten();
+            assert_eq!(ends, Some(0..length), "the head at once, and by the search for its end");
+        }
+        let range = match scanned {
             Ok(Some(range)) => range,
             Ok(None) => return (found, End::Incomplete),
             Err(_) => return (found, End::Closed),
