@@ -1,32 +1,15 @@
 //! Revisions that only some data planes get at first.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use model::{Change, Cursor, Rollout};
+use model::Cursor;
 use publish::Wanted;
 use subscribe::{Endpoint, State};
 use tokio::time::sleep;
 
 use super::planes::{ControlPlane, DataPlane, FREQUENCY, SOON, Wire, follower};
 use super::store::{FaultyStore, gone, put};
-
-fn turn(body: Option<String>) -> Change {
-    Change { kind: Rollout::KIND, id: Rollout::ID, body: body.map(Into::into) }
-}
-
-/// Opens a rollout to the data planes with `stage:canary`.
-pub(super) fn open(store: &FaultyStore) -> Cursor {
-    let labels = BTreeMap::from([("stage".to_owned(), "canary".to_owned())]);
-    let rollout = Rollout { id: Rollout::ID, labels, opened_at: 0 };
-    store.commit(vec![turn(Some(serde_json::to_string(&rollout).expect("it is JSON")))])
-}
-
-/// Ends it: with what reverting puts back, or with nothing to promote.
-pub(super) fn end(store: &FaultyStore, back: Vec<Change>) -> Cursor {
-    store.commit([back, vec![turn(None)]].concat())
-}
 
 fn data_plane(id: u128, stage: &str, endpoints: Vec<Endpoint>) -> DataPlane {
     DataPlane::labelled(stage, follower(id, endpoints), |served| served)
@@ -61,7 +44,7 @@ async fn cluster() -> Cluster {
     let wire = Wire::to(&control_plane);
     let mut canary = data_plane(1, "canary", vec![wire.endpoint("cp")]);
     let mut stable = data_plane(2, "stable", vec![wire.endpoint("cp")]);
-    let opened = open(&store);
+    let opened = store.open_rollout();
     for each in [&mut canary, &mut stable] {
         each.streaming(SOON).await;
         serves(each, opened).await;
@@ -90,7 +73,7 @@ async fn a_rollout_reaches_the_labelled_first_and_all_when_it_is_promoted() {
     // What is asked of who holds the opening itself is asked of all.
     assert_eq!(fleet.wait_served(opened, Wanted::All, SOON).await.applied.len(), 2);
 
-    let promoted = end(&store, Vec::new());
+    let promoted = store.end_rollout(Vec::new());
     let served = fleet.wait_served(promoted, Wanted::All, SOON).await;
     assert!(served.reached && served.applied.len() == 2 && served.held.is_empty());
     for each in [&mut canary, &mut stable] {
@@ -111,7 +94,7 @@ async fn a_rollout_reaches_the_labelled_first_and_all_when_it_is_promoted() {
 async fn who_never_saw_the_canary_passes_over_its_revert() {
     let Cluster { store, mut canary, mut stable, opened, .. } = cluster().await;
     let before = stable.mirror().entities.digest();
-    let reverted = end(&store, vec![put(1, "old"), gone(2)]);
+    let reverted = store.end_rollout(vec![put(1, "old"), gone(2)]);
     for each in [&mut canary, &mut stable] {
         serves(each, reverted).await;
         each.current(&store, SOON).await;
@@ -122,7 +105,7 @@ async fn who_never_saw_the_canary_passes_over_its_revert() {
     assert!(!way(&stable).iter().any(|r| (opened.revision + 1..reverted.revision).contains(r)));
     assert_eq!(canary.mirror().body(1), Some("old"));
     // The next one begins from there.
-    let again = open(&store);
+    let again = store.open_rollout();
     let newest = store.put(1, "newer");
     serves(&mut canary, newest).await;
     serves(&mut stable, again).await;
@@ -154,7 +137,7 @@ async fn a_rollout_outlives_its_control_plane_and_its_log() {
         assert_eq!(held.mirror().body(2), None);
     }
     // A moment after the canaries took a snapshot: theirs is not handed to who was held back.
-    let reverted = end(&store, vec![put(1, "old"), gone(2)]);
+    let reverted = store.end_rollout(vec![put(1, "old"), gone(2)]);
     for each in [&mut canary, &mut stable, &mut newcomer, &mut first] {
         serves(each, reverted).await;
         each.current(&store, SOON).await;
@@ -173,7 +156,7 @@ async fn who_is_away_when_a_rollout_ends_catches_up_without_its_canary() {
         each.until(SOON, |status| status.state == State::Polling).await;
     }
     store.put(3, "canary, too");
-    let reverted = end(&store, vec![put(1, "old"), gone(2), gone(3)]);
+    let reverted = store.end_rollout(vec![put(1, "old"), gone(2), gone(3)]);
     wire.mend();
     for each in [&mut canary, &mut stable] {
         each.current(&store, FREQUENCY * 2).await;
@@ -200,7 +183,7 @@ async fn every_control_plane_holds_the_same_data_planes_back() {
             DataPlane::labelled(stage, settings, |served| served)
         })
         .collect();
-    let opened = open(&store);
+    let opened = store.open_rollout();
     for each in &mut all {
         serves(each, opened).await;
         each.streaming(SOON).await;
@@ -218,7 +201,7 @@ async fn every_control_plane_holds_the_same_data_planes_back() {
         assert_eq!(each.status.borrow().serving, Some(at), "{id}");
         assert_eq!(each.mirror().replaced, 1, "{id}: what it holds is what it is to hold");
     }
-    end(&store, Vec::new());
+    store.end_rollout(Vec::new());
     for each in &mut all {
         each.current(&store, FREQUENCY * 2).await;
     }
@@ -244,6 +227,6 @@ async fn nobody_goes_back_for_want_of_a_label() {
         serves(each, newest).await;
     }
     // One that becomes a canary gets all of it.
-    end(&store, vec![put(1, "old"), gone(2)]);
+    store.end_rollout(vec![put(1, "old"), gone(2)]);
     moody.current(&store, SOON).await;
 }

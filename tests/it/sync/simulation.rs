@@ -17,7 +17,6 @@ use wire::Entities;
 use super::planes::{
     ControlPlane, DataPlane, FREQUENCY, Mirror, SOON, Served, Wire, follower, settings,
 };
-use super::rollouts::{end, open};
 use super::store::{FaultyStore, gone, put};
 
 const CONTROL_PLANES: usize = 3;
@@ -206,8 +205,8 @@ impl Cluster {
     /// A rollout begins, or the one that is open ends.
     async fn turn(&self, revert: bool) {
         match self.store.rollout().await.expect("it can be read") {
-            None => open(&self.store),
-            Some(open) => end(&self.store, if revert { open.before } else { Vec::new() }),
+            None => self.store.open_rollout(),
+            Some(open) => self.store.end_rollout(if revert { open.before } else { Vec::new() }),
         };
     }
 

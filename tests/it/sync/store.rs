@@ -124,6 +124,19 @@ impl FaultyStore {
         self.commit(vec![put(id, body)])
     }
 
+    /// Opens a rollout to the data planes with `stage:canary`.
+    pub(super) fn open_rollout(&self) -> Cursor {
+        let labels = BTreeMap::from([("stage".to_owned(), "canary".to_owned())]);
+        let rollout = Rollout { id: Rollout::ID, labels, opened_at: 0 };
+        let body = serde_json::to_string(&rollout).expect("it is JSON");
+        self.commit(vec![turn(Some(body.into()))])
+    }
+
+    /// Ends it: with what reverting puts back, or with nothing to promote.
+    pub(super) fn end_rollout(&self, back: Vec<Change>) -> Cursor {
+        self.commit([back, vec![turn(None)]].concat())
+    }
+
     /// Where it stands, and what is stored there.
     pub(super) fn now(&self) -> (Cursor, Entities) {
         let state = self.lock();
@@ -261,6 +274,10 @@ pub(super) fn put(id: u128, body: &str) -> Change {
 }
 
 /// Its end.
+fn turn(body: Option<Arc<str>>) -> Change {
+    Change { kind: Rollout::KIND, id: Rollout::ID, body }
+}
+
 pub(super) fn gone(id: u128) -> Change {
     Change { body: None, ..put(id, "") }
 }
