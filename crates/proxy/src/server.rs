@@ -324,7 +324,14 @@ fn traffic_thread(
         }
         let housekeeping = tokio::task::spawn_local(keep_house(thread.clone()));
         let flushing = tokio::task::spawn_local(flush_log(thread.clone()));
-        shutdown.draining().await;
+        // Apart from this future, which is polled at every wake: what is asked here is locked by all threads.
+        let shutdown = shutdown.clone();
+        let draining = tokio::task::spawn_local({
+            let shutdown = shutdown.clone();
+            async move { shutdown.draining().await }
+        });
+        // Nobody aborts it.
+        let _ = draining.await;
         for acceptor in acceptors {
             acceptor.abort();
         }
