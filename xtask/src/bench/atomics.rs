@@ -115,11 +115,19 @@ fn origin(frames: &[(&str, &str)]) -> Option<(String, String)> {
         return None;
     }
     let place = place.split(" (discriminator").next().unwrap_or(place);
-    let place = ["/crates/", "/src/index.crates.io-"]
-        .iter()
-        .find_map(|folder| place.split_once(folder).map(|(_, rest)| rest))
-        .unwrap_or(place);
-    Some(((*what).to_owned(), format!("{place} (`{by}`)")))
+    // Below the folder of our crates, or that of a registry, which has a name of its own.
+    let of_registry = place.split_once("/registry/src/").and_then(|(_, rest)| rest.split_once('/'));
+    let of_ours = || place.split_once("/crates/");
+    let place = of_registry.or_else(of_ours).map_or(place, |(_, rest)| rest);
+    Some((short(what).to_owned(), format!("{place} (`{}`)", short(by))))
+}
+
+/// A function without what it is generic over.
+fn short(function: &str) -> &str {
+    match function.find('<') {
+        Some(end) if end > 0 => &function[..end],
+        _ => function,
+    }
 }
 
 #[cfg(test)]
@@ -140,6 +148,12 @@ mod tests {
         let (what, place) = origin(&frames).unwrap();
         assert_eq!(what, "<Arc<T> as Clone>::clone");
         assert_eq!(place, "balancer/src/plan.rs:90 (`balancer::plan::pick`)");
+        let frames =
+            [("lock<T>", "/home/me/.cargo/registry/src/index.crates.io-1/lock-1.0.0/src/raw.rs:9")];
+        assert_eq!(
+            origin(&frames).unwrap(),
+            ("lock".to_owned(), "lock-1.0.0/src/raw.rs:9 (`lock`)".to_owned())
+        );
         assert_eq!(origin(&[("??", "??:0")]), None);
     }
 }

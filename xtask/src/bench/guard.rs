@@ -63,7 +63,7 @@ pub(super) fn run(weir: &Path, profile: &str, record: bool) -> Result<()> {
     if !dearer.is_empty() {
         bail!(
             "a request takes more instructions than recorded: {}; make it cheaper, or say why in the commit that \
-             records the new figures (`cargo xtask bench guard --profile {profile} --record`)",
+             records the new figures (`cargo xtask bench guard --record`)",
             dearer.join(", ")
         );
     }

@@ -54,9 +54,10 @@ pub(crate) struct Arguments {
     /// Seconds of each round
     #[arg(long, global = true, default_value_t = 3)]
     seconds: u64,
-    /// How what is measured is built: `release`, or `quick-release` while working on it
-    #[arg(long, global = true, default_value = "release")]
-    profile: String,
+    /// How what is measured is built: `release` unless said otherwise, `quick-release` for the guard and while working
+    /// on it
+    #[arg(long, global = true)]
+    profile: Option<String>,
     /// Measure this program instead of building one, such as what `cargo xtask dist` made; `--profile` says how it was
     /// built
     #[arg(long, global = true, value_name = "FILE")]
@@ -88,8 +89,12 @@ enum Part {
 
 /// Measures, prints a table and writes it with a chart to `target/bench/`.
 pub(crate) fn run_bench(arguments: &Arguments) -> Result<()> {
+    let profile = arguments.profile.as_deref().unwrap_or(match arguments.part {
+        Some(Part::Guard { .. } | Part::Atomics { .. }) => "quick-release",
+        _ => "release",
+    });
     if let Some(Part::Engine(engine)) = arguments.part {
-        return engine.run(&arguments.profile);
+        return engine.run(profile);
     }
     if arguments.pairs == 0 || arguments.seconds == 0 {
         bail!("--pairs and --seconds must be at least 1");
@@ -108,11 +113,11 @@ pub(crate) fn run_bench(arguments: &Arguments) -> Result<()> {
     }
     let weir = match &arguments.program {
         Some(program) => program.clone(),
-        None => build(&arguments.profile, arguments.part)?,
+        None => build(profile, arguments.part)?,
     };
     let results = root().join("target/bench");
     match arguments.part {
-        Some(Part::Guard { record }) => return guard::run(&weir, &arguments.profile, record),
+        Some(Part::Guard { record }) => return guard::run(&weir, profile, record),
         Some(Part::Plugins) => {
             return plugins::run(arguments.pairs, arguments.seconds, &weir, &results);
         }
@@ -211,8 +216,10 @@ fn turns(number: usize, pairs: usize) -> impl Iterator<Item = usize> {
 
 /// One round of load on one gateway, and what it cost.
 fn round(gateway: &Gateway, load: &Load) -> Result<Sample> {
+    gateway.change(true);
     let before = measure::cpu_time(gateway.pid())?;
     let seen = load.run(gateway)?;
+    gateway.change(false);
     let spent = measure::cpu_time(gateway.pid())? - before;
     Ok(Sample::new(&seen, spent, measure::memory(gateway.pid())?))
 }

@@ -126,6 +126,13 @@ impl Gateway {
         self.changes = Some(changes);
     }
 
+    /// Has its configuration changed, if it is to be, until it is told otherwise.
+    pub(super) fn change(&self, on: bool) {
+        if let Some(changes) = &self.changes {
+            changes.pause(!on);
+        }
+    }
+
     /// Ends it; an error if a change was refused meanwhile.
     pub(super) fn end(mut self) -> Result<()> {
         self.changes.as_mut().map_or(Ok(()), Changes::end)
