@@ -131,6 +131,19 @@ impl Fields {
         }
     }
 
+    /// Keeps the fields whose names `keep` is true for.
+    pub fn retain_known(&mut self, mut keep: impl FnMut(Name) -> bool) {
+        let mut present = 0;
+        self.lines.retain(|line| {
+            let keep = keep(line.known);
+            if keep {
+                present |= line.known.bit();
+            }
+            keep
+        });
+        self.present = present;
+    }
+
     /// Keeps the fields for which `keep` is true.
     pub fn retain(&mut self, mut keep: impl FnMut(Field<'_>) -> bool) {
         let text = &self.text;
@@ -145,19 +158,18 @@ impl Fields {
         self.present = present;
     }
 
-    /// Appends the fields for which `keep` is true, each with its line break, to a head that is being written.
-    pub fn write(&self, out: &mut Vec<u8>, mut keep: impl FnMut(Field<'_>) -> bool) {
+    /// Appends the fields whose names `keep` is true for, each with its line break, to a head that is being written.
+    pub fn write(&self, out: &mut Vec<u8>, mut keep: impl FnMut(Name) -> bool) {
         // What lies side by side in the text and is not written yet.
         let mut run = 0..0;
         for line in &self.lines {
-            let field = self.field(line);
-            if !keep(field) {
+            if !keep(line.known) {
                 continue;
             }
             let Some(place) = self.whole(line) else {
                 out.extend_from_slice(self.text.get(run).unwrap_or_default());
                 run = 0..0;
-                write_field(out, field.name, field.value);
+                write_field(out, self.slice(line.name), self.slice(line.value));
                 continue;
             };
             if run.end != place.start {
@@ -306,11 +318,12 @@ mod tests {
         fields.remove(Name::Host);
         fields.push(b"F", b"");
         fields.push_number(Name::Via, 12);
+        fields.push_known(Name::Te, b"trailers");
         fields.push_known(Name::Server, b"s");
         let mut out = Vec::new();
-        fields.write(&mut out, |field| !matches!(field.name, b"D" | b"F"));
+        fields.write(&mut out, |name| name != Name::Te);
         let text = String::from_utf8(out).unwrap();
-        assert_eq!(text, "A: 1\r\nB: 2\r\nC: 3\r\nE: 5\r\nVia: 12\r\nServer: s\r\n");
+        assert_eq!(text, "A: 1\r\nB: 2\r\nC: 3\r\nD: \r\nE: 5\r\nF: \r\nVia: 12\r\nServer: s\r\n");
     }
 
     #[test]

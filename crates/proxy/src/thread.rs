@@ -93,6 +93,18 @@ pub(crate) struct Scratch {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct RequestId([u8; 32]);
 
+/// Each byte in lower-case hexadecimal.
+static HEXADECIMAL: [[u8; 2]; 256] = {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let mut table = [[0; 2]; 256];
+    let mut byte = 0;
+    while byte < table.len() {
+        table[byte] = [DIGITS[byte >> 4], DIGITS[byte & 15]];
+        byte += 1;
+    }
+    table
+};
+
 /// Free scratches beyond this number are dropped: together they are a few megabytes for each thread.
 const SCRATCHES_KEPT: usize = 1024;
 /// Output buffers that grew beyond this for one large message are not kept.
@@ -265,15 +277,11 @@ impl Thread {
     }
 
     fn new_id(&self) -> RequestId {
-        const DIGITS: &[u8; 16] = b"0123456789abcdef";
-        let mut random = self.random.borrow_mut();
-        let mut bits = [random.next_u64(), random.next_u64()];
+        let mut bytes = [0; 16];
+        self.random.borrow_mut().fill_bytes(&mut bytes);
         let mut text = [0; 32];
-        for (half, bits) in text.as_chunks_mut::<16>().0.iter_mut().zip(&mut bits) {
-            for digit in half {
-                *digit = DIGITS[(*bits & 15) as usize];
-                *bits >>= 4;
-            }
+        for (pair, byte) in text.as_chunks_mut::<2>().0.iter_mut().zip(bytes) {
+            *pair = HEXADECIMAL[usize::from(byte)];
         }
         RequestId(text)
     }

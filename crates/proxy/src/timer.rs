@@ -106,6 +106,10 @@ impl Timer {
     pub(crate) fn poll_until(&self, deadline: Instant, context: &mut Context<'_>) -> Poll<Elapsed> {
         let mut sleep = self.sleep.borrow_mut();
         let sleep = sleep.get_or_insert_with(|| Box::pin(sleep_until(deadline)));
+        if self.fires.get().is_some_and(|fires| fires <= deadline) && !sleep.is_elapsed() {
+            // It knows the task already, from when it was set.
+            return Poll::Pending;
+        }
         if self.fires.get().is_none_or(|fires| fires > deadline) {
             sleep.as_mut().reset(deadline);
             self.fires.set(Some(deadline));

@@ -58,9 +58,15 @@ pub(crate) fn write(
         b"Connection: keep-alive\r\n"
     });
     let options = request.connection();
-    request.fields.write(out, |field| {
-        is_passed_on(field.known) && !(options.others && options.lists(&request.fields, field.name))
-    });
+    if options.others {
+        for field in request.fields.iter() {
+            if is_passed_on(field.known) && !options.lists(&request.fields, field.name) {
+                write_field(out, field.name, field.value);
+            }
+        }
+    } else {
+        request.fields.write(out, is_passed_on);
+    }
     if request.fields.all(Name::Te).any(|value| list(value).any(is_trailers)) {
         out.extend_from_slice(b"TE: trailers\r\n");
     }

@@ -303,9 +303,8 @@ impl Answer for Http1Answer<'_> {
         }
         self.out.clear();
         head.write_status_line(self.out);
-        head.fields.write(self.out, |field| {
-            !matches!(field.known, Name::ContentLength | Name::TransferEncoding)
-        });
+        head.fields
+            .write(self.out, |name| !matches!(name, Name::ContentLength | Name::TransferEncoding));
         if head.status() == 101 {
             self.framing = Sending::Close;
             self.keep = false;
