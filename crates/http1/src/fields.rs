@@ -1,8 +1,12 @@
 //! The field section of a head: one piece of memory, and where each name and value lies in it.
 
+mod replace;
+
 use std::ops::Range;
 
 use crate::{decimal::write_decimal, name::Name};
+
+pub use replace::Names;
 
 /// A place in a head's bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -38,6 +42,12 @@ struct Line {
     name: Span,
     value: Span,
     known: Name,
+}
+
+impl Span {
+    const fn len(self) -> usize {
+        (self.end - self.start) as usize
+    }
 }
 
 impl Fields {

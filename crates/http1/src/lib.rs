@@ -22,7 +22,7 @@ mod target;
 pub use body::{BodyDecoder, BodyError, Piece};
 pub use chunked::{ChunkError, ChunkedDecoder, LAST_CHUNK, write_chunk_start};
 pub use decimal::{Decimal, write_decimal, write_ipv4};
-pub use fields::{Field, Fields, write_field};
+pub use fields::{Field, Fields, Names, write_field};
 pub use framing::{
     ConnectionOptions, Framing, FramingError, list, request_framing, response_framing,
 };

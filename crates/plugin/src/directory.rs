@@ -21,6 +21,17 @@ pub enum CredentialKind {
     Oauth2,
 }
 
+impl CredentialKind {
+    /// All of them, each at its own place.
+    pub const ALL: [CredentialKind; 5] = [
+        CredentialKind::KeyAuth,
+        CredentialKind::BasicAuth,
+        CredentialKind::Jwt,
+        CredentialKind::HmacAuth,
+        CredentialKind::Oauth2,
+    ];
+}
+
 /// A credential as a plugin needs it.
 #[derive(Clone)]
 pub struct Credential {

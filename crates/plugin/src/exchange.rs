@@ -169,8 +169,6 @@ pub struct Identity {
     pub consumer: Option<Arc<Consumer>>,
     /// The credential that was accepted; `None` for an anonymous consumer.
     pub credential: Option<Uuid>,
-    /// What `X-Credential-Identifier` says.
-    pub credential_identifier: Option<String>,
     /// Groups that an authentication plugin vouches for, beside the consumer's own.
     pub authenticated_groups: Option<Vec<String>>,
 }

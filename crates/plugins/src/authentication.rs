@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use http1::Fields;
+use http1::{Fields, Names};
 use model::Consumer;
 use plugin::{Answer, Exchange, Verdict};
 use uuid::Uuid;
@@ -17,6 +17,9 @@ const CUSTOM_ID: &str = "X-Consumer-Custom-ID";
 const USERNAME: &str = "X-Consumer-Username";
 const IDENTIFIER: &str = "X-Credential-Identifier";
 const ANONYMOUS: &str = "X-Anonymous-Consumer";
+
+/// What the client itself says about who it is, which is not believed.
+static CLAIMS: Names = Names::new(&[ID, CUSTOM_ID, USERNAME, IDENTIFIER, ANONYMOUS]);
 
 /// Whether another plugin has authenticated the client already, so that one with `anonymous` has
 /// nothing to do.
@@ -32,11 +35,9 @@ pub(crate) fn accept(
     identifier: &str,
 ) -> Verdict {
     introduce(&mut exchange.request.fields, &consumer);
-    fields::set(&mut exchange.request.fields, IDENTIFIER, identifier);
-    fields::remove(&mut exchange.request.fields, ANONYMOUS);
+    fields::add(&mut exchange.request.fields, IDENTIFIER, identifier);
     exchange.identity.consumer = Some(consumer);
     exchange.identity.credential = Some(credential);
-    exchange.identity.credential_identifier = Some(identifier.to_owned());
     Verdict::Continue
 }
 
@@ -54,21 +55,20 @@ pub(crate) fn refuse(
         ));
     };
     introduce(&mut exchange.request.fields, &consumer);
-    fields::remove(&mut exchange.request.fields, IDENTIFIER);
-    fields::set(&mut exchange.request.fields, ANONYMOUS, "true");
+    fields::add(&mut exchange.request.fields, ANONYMOUS, "true");
     exchange.identity.consumer = Some(consumer);
     exchange.identity.credential = None;
-    exchange.identity.credential_identifier = None;
     Verdict::Continue
 }
 
-/// Tells the upstream who asks. What the client itself says about that is not believed.
+/// Tells the upstream who asks, in place of what the client itself says about that.
 fn introduce(fields: &mut Fields, consumer: &Consumer) {
-    fields::set(fields, ID, &consumer.id.to_string());
+    fields.remove_names(&CLAIMS);
+    let mut id = Uuid::encode_buffer();
+    fields::add(fields, ID, consumer.id.hyphenated().encode_lower(&mut id));
     for (name, value) in [(CUSTOM_ID, &consumer.custom_id), (USERNAME, &consumer.username)] {
-        match value {
-            Some(value) => fields::set(fields, name, value),
-            None => fields::remove(fields, name),
+        if let Some(value) = value {
+            fields::add(fields, name, value);
         }
     }
 }

@@ -6,7 +6,7 @@ use http1::Fields;
 
 /// Removes all fields of that name, whatever the case.
 pub(crate) fn remove(fields: &mut Fields, name: &str) {
-    fields.retain(|field| !field.name.eq_ignore_ascii_case(name.as_bytes()));
+    fields.remove_named(name.as_bytes());
 }
 
 /// Replaces all fields of that name by one.
@@ -28,7 +28,7 @@ pub(crate) fn contains(fields: &Fields, name: &str) -> bool {
 /// Values of configurations and entities are free text; what would end the field line is written
 /// as nginx does.
 fn on_one_line(value: &str) -> Cow<'_, str> {
-    if !value.contains(['\r', '\n', '\0']) {
+    if !value.bytes().any(|byte| matches!(byte, b'\r' | b'\n' | b'\0')) {
         return value.into();
     }
     value.replace('\r', "%0D").replace('\n', "%0A").replace('\0', "%00").into()

@@ -10,7 +10,7 @@ use crate::{
     downstream::Answer,
     failure::Failure,
     filtered::Filtered,
-    phases::{Phases, set_all},
+    phases::Phases,
     record::Record,
     response_head::add_via,
     thread::{RequestId, Thread},
@@ -118,7 +118,7 @@ pub(crate) async fn send<A: Answer>(
     for (name, value) in &reply.fields {
         fields.push_known(*name, value);
     }
-    set_all(fields, &reply.set);
+    fields.put(&reply.set);
     // The length is known before plugins see the head, so that one that changes it can say so.
     let to_head = request.received_method() == b"HEAD";
     if to_head {

@@ -58,6 +58,17 @@ pub(crate) struct Entering<'s, 'r> {
 pub(crate) type Accessed = Result<Option<Answer>, Failure>;
 
 impl<'s> Phases<'s> {
+    /// With the memory of an earlier request's [`Phases::into_fields`].
+    pub(crate) fn with(mut response_fields: Fields) -> Self {
+        response_fields.clear();
+        Phases { response_fields, ..Phases::default() }
+    }
+
+    /// The memory of the fields of answers, for another request.
+    pub(crate) fn into_fields(self) -> Fields {
+        self.response_fields
+    }
+
     /// Before routing: only instances for all requests take part, and they stay the ones that do if no route matches.
     pub(crate) fn begin(
         &mut self,
@@ -183,7 +194,7 @@ impl<'s> Phases<'s> {
         if self.about.is_none() {
             return Ok(());
         }
-        set_all(&mut head.fields, &self.response_fields);
+        head.fields.put(&self.response_fields);
         let timing = self.timing(record);
         self.each(
             request,
@@ -330,18 +341,6 @@ impl<'s> Phases<'s> {
             }
         }
         result
-    }
-}
-
-/// Puts fields in place of those of the same names.
-pub(crate) fn set_all(fields: &mut Fields, set: &Fields) {
-    if set.is_empty() {
-        return;
-    }
-    let named = |name: &[u8]| set.iter().any(|field| field.name.eq_ignore_ascii_case(name));
-    fields.retain(|field| !named(field.name));
-    for field in set.iter() {
-        fields.push(field.name, field.value);
     }
 }
 

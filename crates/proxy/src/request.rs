@@ -6,7 +6,7 @@
 //! Plugins join where a phase has their name (`phases.rs`). Every request takes this way, whatever protocol it came by; what
 //! goes wrong on it is a [`Failure`], which is answered in one place.
 
-use std::{cell::RefCell, net::SocketAddr, time::Instant};
+use std::{cell::RefCell, mem, net::SocketAddr, time::Instant};
 
 use http1::{Framing, Name, RequestHead, ResponseHead};
 use plugin::{Client, TlsSession};
@@ -99,7 +99,7 @@ pub(crate) async fn serve<B: Body, A: Answer>(
 ) {
     let snapshot = thread.snapshot();
     let mut record = Record::new(Instant::now(), origin.peer);
-    let phases = RefCell::new(Phases::default());
+    let phases = RefCell::new(Phases::with(mem::take(&mut scratch.plugin_fields)));
     phases.borrow_mut().begin(thread, &snapshot, origin, &scratch.request);
     let mut body = Held::new(body);
     let result =
@@ -110,6 +110,7 @@ pub(crate) async fn serve<B: Body, A: Answer>(
     }
     record.request_bytes += body.received();
     log(thread, scratch, true, answer, &record, &phases);
+    scratch.plugin_fields = phases.into_inner().into_fields();
 }
 
 /// Answers a request that could not be read, and logs it.

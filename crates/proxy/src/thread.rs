@@ -9,7 +9,7 @@ use std::{
     task::Waker,
 };
 
-use http1::{RequestHead, ResponseHead};
+use http1::{Fields, RequestHead, ResponseHead};
 use rand::{Rng, RngCore, SeedableRng, rngs::StdRng};
 use rustc_hash::FxHashMap;
 use settings::AccessLogFormat;
@@ -81,6 +81,8 @@ struct Connections {
 pub(crate) struct Scratch {
     pub(crate) request: RequestHead,
     pub(crate) response: ResponseHead,
+    /// What plugins add to the answer.
+    pub(crate) plugin_fields: Fields,
     /// Bytes on their way to the client.
     pub(crate) to_client: Vec<u8>,
     /// Bytes on their way to the upstream.

@@ -11,24 +11,26 @@ use plugin::{Credential, CredentialKind};
 use schema::{Object, Record};
 use uuid::Uuid;
 
+use crate::map::ById;
 use crate::rejection::{Outcome, only_whole, read};
 
 /// The data plane's copy of who may ask.
 #[derive(Clone, Debug, Default)]
 pub struct Directory {
-    consumers: HashMap<Uuid, Arc<Consumer>>,
+    consumers: ById<Uuid, Arc<Consumer>>,
     by_username: HashMap<Box<str>, Uuid>,
-    credentials: HashMap<CredentialKind, HashMap<Box<str>, Credential>>,
+    /// By what clients say, so that the hash has to be keyed; each kind in its place ([`CredentialKind::ALL`]).
+    credentials: [HashMap<Box<str>, Credential>; CredentialKind::ALL.len()],
     /// Under which key each credential lies, to find it when that changes.
-    keys: HashMap<(CredentialKind, Uuid), Box<str>>,
+    keys: ById<(CredentialKind, Uuid), Box<str>>,
     /// Sorted names.
-    groups: HashMap<Uuid, Arc<[Arc<str>]>>,
-    memberships: HashMap<Uuid, (Uuid, Arc<str>)>,
+    groups: ById<Uuid, Arc<[Arc<str>]>>,
+    memberships: ById<Uuid, (Uuid, Arc<str>)>,
 }
 
 impl plugin::Directory for Directory {
     fn credential(&self, kind: CredentialKind, key: &str) -> Option<&Credential> {
-        self.credentials.get(&kind)?.get(key)
+        self.credentials[kind as usize].get(key)
     }
 
     fn consumer(&self, id: Uuid) -> Option<&Arc<Consumer>> {
@@ -118,7 +120,7 @@ impl Directory {
         body: Option<&str>,
     ) -> Result<(), String> {
         let next = body.map(|body| read_credential(id, field, record, body)).transpose()?;
-        let of_kind = self.credentials.entry(kind).or_default();
+        let of_kind = &mut self.credentials[kind as usize];
         // Another may have taken the key over before.
         if let Some(former) = self.keys.remove(&(kind, id))
             && of_kind.get(&former).is_some_and(|credential| credential.id == id)

@@ -73,11 +73,10 @@ impl Plugin for Acl {
                 Answer::error(403, "You cannot consume this service").into()
             };
         }
-        let told = groups.join(", ");
         // Hidden, the upstream is told nothing by us: what the client says of itself stays, as in
         // Kong.
         if !self.config.hide_groups_header {
-            fields::set(&mut exchange.request.fields, header, &told);
+            fields::set(&mut exchange.request.fields, header, &groups.join(", "));
         }
         Access::CONTINUE
     }

@@ -20,6 +20,8 @@ use origins::{Allowed, Origins};
 pub(crate) struct Cors {
     config: Config,
     origins: Origins,
+    /// What the answers' `Access-Control-Expose-Headers` says.
+    exposed: Option<String>,
 }
 
 impl Declared for Cors {
@@ -36,7 +38,9 @@ impl Declared for Cors {
     fn build(instance: &Instance<'_>, _: Option<&Self>) -> Result<Self, BuildError> {
         let config: Config = settings::read(instance)?;
         let origins = Origins::new(config.origins.as_deref()).map_err(BuildError)?;
-        Ok(Cors { config, origins })
+        let exposed = config.exposed_headers.as_deref().filter(|names| !names.is_empty());
+        let exposed = exposed.map(|names| names.join(","));
+        Ok(Cors { config, origins, exposed })
     }
 }
 
@@ -76,8 +80,8 @@ impl Plugin for Cors {
         }
         let origin = fields::first(&exchange.request.fields, "Origin");
         self.tell_origin(origin, &mut head.fields);
-        if let Some(exposed) = self.config.exposed_headers.as_deref().filter(|e| !e.is_empty()) {
-            fields::set(&mut head.fields, "Access-Control-Expose-Headers", &exposed.join(","));
+        if let Some(exposed) = &self.exposed {
+            fields::set(&mut head.fields, "Access-Control-Expose-Headers", exposed);
         }
     }
 }
@@ -89,7 +93,7 @@ impl Cors {
         let mut allowed = self.origins.allowed(origin);
         if self.config.credentials && allowed == Allowed::Any && given.is_some() {
             // A browser refuses `*` together with credentials: name the asker.
-            allowed = Allowed::Named(given.unwrap_or_default().to_owned());
+            allowed = Allowed::Named(given.unwrap_or_default().into());
         } else if allowed == Allowed::Any && !self.origins.vary() {
             fields::set(out, ALLOW_ORIGIN, "*");
             return;

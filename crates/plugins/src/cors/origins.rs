@@ -1,14 +1,16 @@
 //! Which origins are allowed, by Kong's rules for its list.
 
+use std::borrow::Cow;
+
 use regex::Regex;
 
 /// Who may read an answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Allowed {
+pub(super) enum Allowed<'a> {
     /// Everybody.
     Any,
     /// This origin, in this spelling.
-    Named(String),
+    Named(Cow<'a, str>),
     /// Not the one that asks.
     Nobody,
 }
@@ -61,10 +63,10 @@ impl Origins {
         !matches!(self, Origins::Any)
     }
 
-    pub(super) fn allowed(&self, origin: Option<&str>) -> Allowed {
+    pub(super) fn allowed(&self, origin: Option<&str>) -> Allowed<'_> {
         match self {
             Origins::Any => Allowed::Any,
-            Origins::One(origin) => Allowed::Named(origin.clone()),
+            Origins::One(origin) => Allowed::Named(origin.into()),
             Origins::Several(entries) => {
                 let asking = origin.and_then(Origin::parse);
                 let hit = entries.iter().find_map(|entry| entry.allowed(asking.as_ref()));
@@ -86,7 +88,7 @@ impl Entry {
         Ok(Entry::Expression { whole, of_host: !text.contains(':') })
     }
 
-    fn allowed(&self, asking: Option<&Origin>) -> Option<Allowed> {
+    fn allowed(&self, asking: Option<&Origin>) -> Option<Allowed<'_>> {
         if matches!(self, Entry::Any) {
             return Some(Allowed::Any);
         }
@@ -97,7 +99,7 @@ impl Entry {
             Entry::Expression { whole, of_host: true } => whole.is_match(&asking.host),
             Entry::Expression { whole, of_host: false } => whole.is_match(&asking.normalised),
         };
-        hit.then(|| Allowed::Named(asking.normalised.clone()))
+        hit.then(|| Allowed::Named(asking.normalised.clone().into()))
     }
 }
 
@@ -139,11 +141,12 @@ mod tests {
     /// `=`: the origin itself; empty: nobody; else the origin that is named.
     fn check(list: &[&str], origin: &str, expected: &str) {
         let list: Vec<String> = list.iter().map(ToString::to_string).collect();
-        let got = Origins::new(Some(&list)).unwrap().allowed(Some(origin));
+        let origins = Origins::new(Some(&list)).unwrap();
+        let got = origins.allowed(Some(origin));
         let expected = match expected {
             "" => Allowed::Nobody,
-            "=" => Allowed::Named(origin.to_owned()),
-            other => Allowed::Named(other.to_owned()),
+            "=" => Allowed::Named(origin.into()),
+            other => Allowed::Named(other.into()),
         };
         assert_eq!(got, expected, "{list:?} for {origin}");
     }

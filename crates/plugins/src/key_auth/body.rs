@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use http1::Name;
-use plugin::Exchange;
+use plugin::{Directory, Exchange};
 use serde_json::{Map, Value};
 
 use super::Found;
@@ -35,20 +35,20 @@ impl Body {
         }
     }
 
-    pub(super) fn find(&self, name: &str) -> Found {
+    pub(super) fn find<'d>(&self, name: &str, directory: &'d dyn Directory) -> Found<'d> {
         match self {
             Body::Form(pairs) => {
                 let mut values = pairs.iter().filter(|(key, _)| key == name);
                 match (values.next(), values.next()) {
                     (Some(_), Some(_)) => Found::Several,
                     (Some((_, value)), None) if value.is_empty() => Found::Empty,
-                    (Some((_, value)), None) => Found::Key(value.clone()),
+                    (Some((_, value)), None) => Found::of(value, directory),
                     _ => Found::Nothing,
                 }
             }
             Body::Json(fields) => match fields.get(name) {
                 Some(Value::String(value)) if value.is_empty() => Found::Empty,
-                Some(Value::String(value)) => Found::Key(value.clone()),
+                Some(Value::String(value)) => Found::of(value, directory),
                 Some(Value::Array(_) | Value::Object(_)) => Found::Several,
                 _ => Found::Nothing,
             },

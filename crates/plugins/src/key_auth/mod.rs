@@ -7,9 +7,11 @@ use std::sync::Arc;
 
 use model::Scope;
 use plugin::{
-    Access, Answer, BuildError, CredentialKind, Exchange, Instance, Phases, Plugin, Verdict,
+    Access, Answer, BuildError, Credential, CredentialKind, Directory, Exchange, Instance, Phases,
+    Plugin, Verdict,
 };
 use schema::Record;
+use uuid::Uuid;
 
 use crate::declared::Declared;
 use crate::{authentication, fields, query, settings};
@@ -38,9 +40,10 @@ impl Declared for KeyAuth {
 }
 
 /// What was found where a key may be.
-#[derive(Debug, PartialEq, Eq)]
-enum Found {
-    Key(String),
+#[derive(Debug)]
+enum Found<'d> {
+    /// A key, and whose it is if we know it.
+    Key(Option<&'d Credential>),
     /// More than one: which of them is meant is not for us to guess.
     Several,
     /// An empty one, which ends the search.
@@ -70,15 +73,21 @@ impl Plugin for KeyAuth {
     }
 }
 
+impl<'d> Found<'d> {
+    fn of(key: &str, directory: &'d dyn Directory) -> Found<'d> {
+        Found::Key(directory.credential(CredentialKind::KeyAuth, key))
+    }
+}
+
 impl KeyAuth {
     async fn with_body(&self, exchange: &mut Exchange<'_>) -> Verdict {
         let mut form = body::Body::read(exchange).await;
         for name in &self.config.key_names {
             let mut found = self.look(exchange, name);
-            if found == Found::Nothing {
-                found = form.find(name);
+            if matches!(found, Found::Nothing) {
+                found = form.find(name, exchange.directory);
             }
-            if found != Found::Nothing {
+            if !matches!(found, Found::Nothing) {
                 if self.config.hide_credentials && matches!(found, Found::Key(_)) {
                     form.hide(exchange, name);
                 }
@@ -89,7 +98,8 @@ impl KeyAuth {
     }
 
     /// Header before query, as Kong looks.
-    fn look(&self, exchange: &Exchange<'_>, name: &str) -> Found {
+    fn look<'d>(&self, exchange: &Exchange<'d>, name: &str) -> Found<'d> {
+        let directory = exchange.directory;
         if self.config.key_in_header {
             let mut values = exchange.request.fields.named(name.as_bytes());
             match (values.next(), values.next()) {
@@ -97,7 +107,7 @@ impl KeyAuth {
                 (Some(_), Some(_)) => return Found::Several,
                 (Some([]), None) => return Found::Empty,
                 (Some(value), None) => {
-                    return Found::Key(String::from_utf8_lossy(value).into_owned());
+                    return Found::of(&String::from_utf8_lossy(value), directory);
                 }
             }
         }
@@ -107,16 +117,16 @@ impl KeyAuth {
             match (values.next(), values.next()) {
                 (Some(_), Some(_)) => return Found::Several,
                 (Some((_, Some(value))), None) if value.is_empty() => return Found::Empty,
-                (Some((_, Some(value))), None) => return Found::Key(value.into_owned()),
+                (Some((_, Some(value))), None) => return Found::of(&value, directory),
                 _ => {}
             }
         }
         Found::Nothing
     }
 
-    fn judge(&self, exchange: &mut Exchange<'_>, name: &str, found: Found) -> Verdict {
-        let key = match found {
-            Found::Key(key) => key,
+    fn judge(&self, exchange: &mut Exchange<'_>, name: &str, found: Found<'_>) -> Verdict {
+        let known = match found {
+            Found::Key(known) => known,
             Found::Several => return self.refuse(exchange, "Duplicate API key found"),
             Found::Nothing | Found::Empty => {
                 return self.refuse(exchange, "No API key found in request");
@@ -128,15 +138,15 @@ impl KeyAuth {
         }
         let directory = exchange.directory;
         let now_s = exchange.started_us / 1_000_000;
-        let known = directory
-            .credential(CredentialKind::KeyAuth, &key)
-            .filter(|credential| credential.expires_at.is_none_or(|end| end > now_s));
+        let known = known.filter(|credential| credential.expires_at.is_none_or(|end| end > now_s));
         let Some(credential) = known else { return self.refuse(exchange, "Unauthorized") };
         let Some(consumer) = directory.consumer(credential.consumer) else {
             return self.refuse(exchange, "Unauthorized");
         };
         let id = credential.id;
-        authentication::accept(exchange, Arc::clone(consumer), id, &id.to_string())
+        let mut text = Uuid::encode_buffer();
+        let text = id.hyphenated().encode_lower(&mut text);
+        authentication::accept(exchange, Arc::clone(consumer), id, text)
     }
 
     fn refuse(&self, exchange: &mut Exchange<'_>, message: &str) -> Verdict {

@@ -11,13 +11,14 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use http1::Fields;
 use plugin::{Access, Answer, BuildError, Exchange, Instance, Phases, Plugin, Scope, Verdict};
 use schema::{Record, Subschema};
 use smallvec::SmallVec;
 use uuid::Uuid;
 
 use crate::declared::Declared;
-use crate::{fields, settings};
+use crate::settings;
 use config::{Config, LimitBy, Policy};
 use counters::{Counted, Counters, Lefts, Limit};
 use period::Period;
@@ -28,6 +29,8 @@ use who::Who;
 pub(crate) struct RateLimiting {
     config: Config,
     limits: Arc<[Limit]>,
+    /// The limits as clients are told them, in the same order.
+    told: Vec<Digits>,
     scope: Scope,
     counting: Counting,
 }
@@ -59,8 +62,10 @@ impl Declared for RateLimiting {
             Some(previous) => previous.counting.clone(),
             None => Counting::start(&config, instance)?,
         };
+        let limits: Arc<[Limit]> = Period::ALL.into_iter().zip(most).filter_map(limit).collect();
         Ok(RateLimiting {
-            limits: Period::ALL.into_iter().zip(most).filter_map(limit).collect(),
+            told: limits.iter().map(|limit| number(limit.most)).collect(),
+            limits,
             scope: instance.scope,
             counting,
             config,
@@ -119,7 +124,7 @@ impl Plugin for RateLimiting {
         let synced = match &self.counting {
             Counting::Here(counters) => {
                 let now = exchange.started_us / 1_000_000;
-                let counted = counters.count(&who, &self.limits, now);
+                let counted = counters.count(who, &self.limits, now);
                 return Access::Now(self.decide(&counted, exchange));
             }
             Counting::Elsewhere(synced) => synced,
@@ -144,7 +149,7 @@ impl RateLimiting {
     fn decide(&self, counted: &Counted, exchange: &mut Exchange<'_>) -> Verdict {
         let standing = Standing::of(&self.limits, counted, exchange.started_us / 1_000_000);
         if !self.config.hide_client_headers {
-            standing.tell(&self.limits, exchange.response_fields);
+            standing.tell(&self.limits, &self.told, exchange.response_fields);
         }
         if counted.stopped_by.is_none() {
             return Verdict::Continue;
@@ -212,22 +217,22 @@ impl Standing {
         Standing { left, nearest, reset }
     }
 
-    fn tell(&self, limits: &[Limit], out: &mut http1::Fields) {
+    fn tell(&self, limits: &[Limit], told: &[Digits], out: &mut Fields) {
         // Most often nobody was here before.
         let first = out.is_empty();
         let mut set = |name: &str, value: &[u8]| {
             if !first {
-                fields::remove(out, name);
+                out.remove_named(name.as_bytes());
             }
             out.push(name.as_bytes(), value);
         };
-        for (at, (limit, left)) in limits.iter().zip(&self.left).enumerate() {
-            let (most, left) = (number(limit.most), number(*left));
+        for (at, ((limit, most), left)) in limits.iter().zip(told).zip(&self.left).enumerate() {
+            let left = number(*left);
             let (limit_name, remaining_name) = limit.period.fields();
-            set(limit_name, &most);
+            set(limit_name, most);
             set(remaining_name, &left);
             if at == self.nearest {
-                set("RateLimit-Limit", &most);
+                set("RateLimit-Limit", most);
                 set("RateLimit-Remaining", &left);
                 set("RateLimit-Reset", &number(self.reset as f64));
             }
@@ -235,8 +240,11 @@ impl Standing {
     }
 }
 
+/// A number as text.
+type Digits = SmallVec<[u8; 24]>;
+
 /// A number as Lua writes it: whole ones without a point, which most are.
-fn number(number: f64) -> SmallVec<[u8; 24]> {
+fn number(number: f64) -> Digits {
     if number.fract() != 0.0 || !(0.0..1e15).contains(&number) {
         return number.to_string().into_bytes().into();
     }
