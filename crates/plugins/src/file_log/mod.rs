@@ -18,10 +18,11 @@ use crate::settings;
 use config::Config;
 use writer::Writer;
 
-/// Lines go out as soon as the disk takes them; while it does not, this much waits.
+/// Lines go out some at a time, so that a request does not pay for a write of its own; while the disk takes none,
+/// this much waits.
 const LIMITS: Limits = Limits {
     batch: 1000,
-    delay: Duration::ZERO,
+    delay: Duration::from_millis(5),
     entries: 100_000,
     bytes: Some(64 << 20),
     // A file that cannot be written to now is no more likely to be in a moment.

@@ -146,8 +146,12 @@ impl Shared {
             state.is_nearly_full = true;
             tracing::warn!(queue = self.name, length, most = entries, "the queue is 80 % full");
         }
+        let waiting = state.waiting.len();
         drop(state);
-        self.wake.notify_one();
+        // Whoever waits for the queue looks at it before; in between it sleeps until the first entry is due.
+        if waiting == 1 || waiting == self.limits.batch {
+            self.wake.notify_one();
+        }
     }
 
     fn note_loss(&self, state: &mut State, lost: u64) {
