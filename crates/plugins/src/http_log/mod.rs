@@ -2,6 +2,7 @@
 
 mod config;
 mod endpoint;
+mod queues;
 mod sender;
 
 use std::sync::Arc;
@@ -18,14 +19,13 @@ use crate::queue::{Limits, Queue};
 use crate::settings;
 use config::{Config, ContentType};
 use endpoint::Endpoint;
-use sender::{Sender, Settings};
+use queues::Queues;
+use sender::Settings;
 
 /// A running instance of `http-log`.
 #[derive(Debug)]
 pub(crate) struct HttpLog {
     custom: CustomFields,
-    limits: Limits,
-    sending: Settings,
     queue: Arc<Queue>,
 }
 
@@ -44,23 +44,15 @@ impl Declared for HttpLog {
         config::rules(subschema)
     }
 
-    fn build(instance: &Instance<'_>, previous: Option<&Self>) -> Result<Self, BuildError> {
+    fn build(instance: &Instance<'_>, _: Option<&Self>) -> Result<Self, BuildError> {
         let config: Config = settings::read(instance)?;
         let custom = CustomFields::new(config.custom_fields_by_lua.as_ref())?;
         let limits = limits(&config);
         let sending = sending(&config, &limits)?;
-        // What waits stays in its queue when something else changes. Otherwise the old queue delivers
-        // what it has by itself.
-        let same = previous.filter(|old| old.limits == limits && old.sending == sending);
-        let queue = match same {
-            Some(previous) => Arc::clone(&previous.queue),
-            None => {
-                let name = format!("http-log {}", instance.id);
-                let sender = Sender::new(sending.clone(), Arc::clone(&instance.node.dialer));
-                Arc::new(Queue::start(&name, limits.clone(), instance.node, sender))
-            }
-        };
-        Ok(HttpLog { custom, limits, sending, queue })
+        // The instance that this one replaces is still there, and with it its queue: what waits in it stays when
+        // something else changes. Otherwise the old queue delivers what it has by itself.
+        let queue = instance.node.common(|_| Queues::default()).get(limits, sending, instance.node);
+        Ok(HttpLog { custom, queue })
     }
 }
 

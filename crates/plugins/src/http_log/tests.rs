@@ -6,6 +6,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 use uuid::Uuid;
 
+use super::sender::Sender;
 use super::*;
 
 /// Connects to whom it is told to.
@@ -70,13 +71,21 @@ async fn request(stream: &mut TcpStream) -> Option<(String, String)> {
     }
 }
 
-/// An instance with these settings, the others as by default.
-fn instance(node: &Node, settings: Value, previous: Option<&HttpLog>) -> HttpLog {
-    let mut config = Value::Object(Config::record().defaults());
-    for (name, value) in settings.as_object().unwrap() {
-        config[name] = value.clone();
-    }
-    let Value::Object(config) = config else { unreachable!() };
+/// These settings, the others as by default.
+fn object(settings: Value) -> schema::Object {
+    let mut config = Config::record().defaults();
+    let Value::Object(settings) = settings else { unreachable!() };
+    config.extend(settings);
+    config
+}
+
+fn config(settings: Value) -> Config {
+    serde_json::from_value(Value::Object(object(settings))).unwrap()
+}
+
+/// An instance with these settings.
+fn instance(node: &Node, settings: Value) -> HttpLog {
+    let config = object(settings);
     let instance = Instance {
         id: Uuid::nil(),
         scope: Scope::default(),
@@ -84,7 +93,7 @@ fn instance(node: &Node, settings: Value, previous: Option<&HttpLog>) -> HttpLog
         previous: None,
         node,
     };
-    HttpLog::build(&instance, previous).unwrap()
+    HttpLog::build(&instance, None).unwrap()
 }
 
 fn node() -> Node {
@@ -102,7 +111,7 @@ async fn records_go_one_by_one_over_a_connection_that_is_kept() {
     let settings = json!({
         "http_endpoint": endpoint, "method": "PUT", "headers": {"X-Own": "v", "User-Agent": "me"},
     });
-    let log = instance(&node(), settings, None);
+    let log = instance(&node(), settings);
     push(&log, &["{1}", "{2}"]);
     let (connection, head, body) = server.next().await;
     assert_eq!((connection, body.as_str()), (0, "{1}"));
@@ -125,7 +134,7 @@ async fn a_batch_is_a_list_and_is_sent_again_until_the_server_takes_it() {
     let mut server = Server::start(&[500, 302, 200]).await;
     let queue = json!({"max_batch_size": 10, "max_coalescing_delay": 0});
     let endpoint = format!("http://127.0.0.1:{}", server.port);
-    let log = instance(&node(), json!({"http_endpoint": endpoint, "queue": queue}), None);
+    let log = instance(&node(), json!({"http_endpoint": endpoint, "queue": queue}));
     push(&log, &["{1}"]);
     for _ in 0..3 {
         assert_eq!(server.next().await.2, "[{1}]");
@@ -139,23 +148,44 @@ async fn settings_of_former_times_count() {
     let settings = json!({
         "http_endpoint": "http://a", "queue_size": 20, "flush_timeout": 5, "retry_count": 3,
     });
-    let log = instance(&node(), settings, None);
-    assert_eq!((log.limits.batch, log.limits.delay), (20, Duration::from_secs(5)));
+    let limits = limits(&config(settings));
+    assert_eq!((limits.batch, limits.delay), (20, Duration::from_secs(5)));
 }
 
 #[tokio::test]
-async fn what_waits_survives_a_change_of_something_else() {
+async fn instances_that_send_alike_share_a_queue() {
     let node = node();
     let settings = json!({"http_endpoint": "http://logs.test/"});
-    let first = instance(&node, settings.clone(), None);
-    let mut changed = settings.clone();
-    changed["custom_fields_by_lua"] = json!({"a": "return 1"});
-    let second = instance(&node, changed, Some(&first));
-    assert!(Arc::ptr_eq(&first.queue, &second.queue));
-    let mut moved = settings;
-    moved["http_endpoint"] = "http://other.test/".into();
-    let third = instance(&node, moved, Some(&second));
-    assert!(!Arc::ptr_eq(&second.queue, &third.queue));
+    let first = instance(&node, settings.clone());
+    let mut alike = settings.clone();
+    alike["custom_fields_by_lua"] = json!({"a": "return 1"});
+    assert!(Arc::ptr_eq(&first.queue, &instance(&node, alike).queue));
+    for (name, value) in [
+        ("http_endpoint", json!("http://logs.test/other")),
+        ("http_endpoint", json!("http://other.test/")),
+        ("method", json!("PUT")),
+        ("timeout", json!(5)),
+        ("headers", json!({"X-Own": "v"})),
+        ("queue", json!({"max_batch_size": 2})),
+    ] {
+        let mut other = settings.clone();
+        other[name] = value;
+        assert!(!Arc::ptr_eq(&first.queue, &instance(&node, other).queue), "{name}");
+    }
+}
+
+#[tokio::test]
+async fn a_batch_holds_the_records_of_all_who_share_its_queue() {
+    let mut server = Server::start(&[200]).await;
+    let queue = json!({"max_batch_size": 2, "max_coalescing_delay": 3600});
+    let endpoint = format!("http://127.0.0.1:{}", server.port);
+    let settings = json!({"http_endpoint": endpoint, "queue": queue});
+    let node = node();
+    let (one, other) = (instance(&node, settings.clone()), instance(&node, settings));
+    push(&one, &["{1}"]);
+    drop(one);
+    push(&other, &["{2}"]);
+    assert_eq!(server.next().await.2, "[{1},{2}]");
 }
 
 #[tokio::test(start_paused = true)]
@@ -163,8 +193,8 @@ async fn a_server_that_does_not_answer_is_given_up_within_the_time_out() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let endpoint = format!("http://127.0.0.1:{}", listener.local_addr().unwrap().port());
     let settings = json!({"http_endpoint": endpoint, "timeout": 50});
-    let log = instance(&node(), settings, None);
-    let sender = Sender::new(log.sending.clone(), Arc::new(Direct));
+    let config = config(settings);
+    let sender = Sender::new(sending(&config, &limits(&config)).unwrap(), Arc::new(Direct));
     let reason = crate::queue::Deliver::deliver(&sender, &[Bytes::from_static(b"{}")]).await;
     assert_eq!(reason, Err("no answer within 50 ms (timeout)".to_owned()));
 }
