@@ -4,36 +4,52 @@
 //! places with a step that has no divisor in common with `total` visits each exactly once per
 //! turn, and a well chosen step spreads the visits of every peer evenly. Memory and building are O(peers), whatever the weights.
 
-use crate::algorithm::divisor::Divisor;
+use crate::algorithm::divisor::{Divisor, Step};
 use crate::algorithm::gcd;
 use crate::pool::{Pool, Slot};
 
 /// The shares of a pool's eligible peers.
 #[derive(Debug)]
 pub(super) struct Stride {
-    owners: Vec<Slot>,
-    /// Where each owner's places end; empty when each owner has exactly one place.
-    ends: Vec<u32>,
-    /// For each run of `1 << guide_bits` places, the first owner with a place in it.
+    owners: Vec<Owner>,
+    /// For each run of `1 << guide_bits` places, the first owner with a place in it; empty when each owner has exactly
+    /// one place.
     guide: Vec<u32>,
     guide_bits: u32,
+    /// Whether no run has places of more than two owners, so that one look tells whose a place is.
+    is_fine: bool,
     total: Divisor,
-    step: u64,
+    step: Step,
 }
+
+/// Who owns places, and where they end: side by side, as they are read.
+#[derive(Clone, Copy, Debug)]
+struct Owner {
+    end: u32,
+    slot: Slot,
+}
+
+/// A guide is made fine if it has no more than so many runs for each owner.
+const FINE: u64 = 8;
 
 impl Stride {
     pub(super) fn new(pool: &Pool) -> Stride {
         let weights = reduced_weights(pool);
-        let owners = pool.eligible().to_vec();
+        let mut end = 0u32;
+        let owners = pool.eligible().iter().zip(&weights).map(|(slot, weight)| {
+            end = end.saturating_add(*weight);
+            Owner { end, slot: *slot }
+        });
+        let owners = owners.collect();
         let total = weights.iter().map(|weight| u64::from(*weight)).sum();
         let heaviest = weights.iter().copied().max().unwrap_or(1).into();
         let mut stride = Stride {
             owners,
-            ends: Vec::new(),
             guide: Vec::new(),
             guide_bits: 0,
+            is_fine: false,
             total: Divisor::new(total),
-            step: even_step(heaviest, total),
+            step: Step::new(even_step(heaviest, total), total),
         };
         if total > weights.len() as u64 {
             stride.index(&weights);
@@ -42,23 +58,22 @@ impl Stride {
     }
 
     fn index(&mut self, weights: &[u32]) {
-        let mut end = 0u32;
-        self.ends = weights
-            .iter()
-            .map(|weight| {
-                end = end.saturating_add(*weight);
-                end
-            })
-            .collect();
-        // As many runs as owners, so that a look-up passes one or two owners on average.
-        let per_owner = self.total() / weights.len().max(1) as u64;
-        self.guide_bits = per_owner.max(1).ilog2();
+        // As many runs as owners, so that a look-up passes one or two owners on average; if the weights are not far
+        // apart, as many more as it takes for a look-up without a loop.
+        let owners = weights.len().max(1) as u64;
+        let lightest = weights.iter().copied().min().unwrap_or(1).max(1);
+        self.guide_bits = lightest.ilog2();
+        self.is_fine = self.total() >> self.guide_bits <= FINE * owners;
+        if !self.is_fine {
+            self.guide_bits = (self.total() / owners).max(1).ilog2();
+        }
         let runs = (self.total() >> self.guide_bits) + 1;
         let mut owner = 0u32;
         self.guide = (0..runs)
             .map(|run| {
                 let place = run << self.guide_bits;
-                while self.ends.get(owner as usize).is_some_and(|end| u64::from(*end) <= place) {
+                while self.owners.get(owner as usize).is_some_and(|one| u64::from(one.end) <= place)
+                {
                     owner += 1;
                 }
                 owner
@@ -73,20 +88,25 @@ impl Stride {
 
     /// The place that the n-th visit of a turn goes to; visits count modulo the turn.
     pub(super) fn place(&self, visit: u64) -> u64 {
-        self.total.remainder(self.total.remainder(visit) * self.step)
+        self.step.times(visit)
     }
 
     /// Who owns a place; places count modulo the total.
     pub(super) fn owner(&self, place: u64) -> Option<Slot> {
         let place = if place < self.total() { place } else { self.total.remainder(place) };
-        if self.ends.is_empty() {
-            return self.owners.get(place as usize).copied();
+        if self.guide.is_empty() {
+            return self.owners.get(place as usize).map(|owner| owner.slot);
         }
-        let mut owner = *self.guide.get((place >> self.guide_bits) as usize)? as usize;
-        while u64::from(*self.ends.get(owner)?) <= place {
-            owner += 1;
+        let first = *self.guide.get((place >> self.guide_bits) as usize)? as usize;
+        if self.is_fine {
+            let owner = self.owners.get(first)?;
+            // The next one is there whenever it is meant: the last owner's places end with the total.
+            let next = self.owners.get(first + 1).unwrap_or(owner);
+            let slot = if u64::from(owner.end) <= place { next.slot } else { owner.slot };
+            return Some(slot);
         }
-        self.owners.get(owner).copied()
+        let mut owners = self.owners.get(first..)?.iter();
+        owners.find(|owner| u64::from(owner.end) > place).map(|owner| owner.slot)
     }
 }
 
