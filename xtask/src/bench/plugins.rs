@@ -39,7 +39,7 @@ struct Subject {
     target: Option<f64>,
 }
 
-/// The route without a plugin, in a gateway that has some.
+/// The route without a plugin, in a gateway that has some: as deep as those of the others.
 const NONE: &str = "none";
 const KEY_AUTH: &str = r#"{"name":"key-auth"}"#;
 const BASIC: &[&str] = &["Authorization: Basic YmVuY2g6cGFzc3dvcmQ="];
@@ -50,7 +50,7 @@ const TOKEN: &[&str] =
 const NOTHING: &[&str] = &[];
 
 const SUBJECTS: &[Subject] = &[
-    subject(NONE, "/small", &[], NOTHING, None),
+    subject(NONE, "/none/small", &[], NOTHING, None),
     subject("key-auth", "/key-auth/small", &[KEY_AUTH], NOTHING, Some(1.0)),
     subject(
         "key-auth, acl",
@@ -142,7 +142,7 @@ const fn subject(
 /// The routes with their plugins, to be put behind others of a declarative configuration.
 pub(super) fn routes() -> String {
     let mut text = String::new();
-    for subject in SUBJECTS.iter().filter(|subject| !subject.plugins.is_empty()) {
+    for subject in SUBJECTS {
         let path = subject.path.trim_end_matches("/small");
         let (name, plugins) = (path.trim_start_matches('/'), subject.plugins.join(","));
         let _ = write!(
