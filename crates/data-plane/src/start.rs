@@ -196,6 +196,10 @@ fn subscription(
         frequency: settings.db_update_frequency,
         cache_ttl: (!settings.db_cache_ttl.is_zero()).then_some(settings.db_cache_ttl),
         data_dir,
+        snapshot_key: settings
+            .snapshot_key
+            .as_ref()
+            .map(|secret| subscribe::SnapshotKey::derived_from(secret.expose())),
         seed,
     })
 }

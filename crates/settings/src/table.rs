@@ -37,6 +37,10 @@ settings! {
         /// Where this process keeps what must survive a restart: its node id, the SQLite
         /// database, the last configuration that a data plane received.
         data_dir: PathBuf = DIRECTORY, "./weir-data", BOTH;
+        /// A secret of at least 32 characters (`openssl rand -base64 32` makes one) by which the
+        /// last configuration that a data plane received is encrypted in data_dir; in clear text
+        /// when not given. Better give it in the environment than as a flag. Weir's own.
+        snapshot_key: Option<Secret> = OPTIONAL_SECRET, "", DATA;
         /// Identifies this node in the cluster. Made up at the first start and kept in data_dir
         /// when not given.
         node_id: Option<Uuid> = OPTIONAL_UUID, "", BOTH;
@@ -252,6 +256,9 @@ settings! {
     }
 }
 
+/// In characters: 32 random bytes have 44 in base64, 64 in hexadecimal.
+const SHORTEST_SNAPSHOT_KEY: usize = 32;
+
 impl Settings {
     /// What is wrong with the settings together, each being right alone.
     pub(crate) fn check(&self, program: Program, faults: &mut Vec<Fault>) {
@@ -308,6 +315,13 @@ impl Settings {
         }
         if self.ssl_cert.len() != self.ssl_cert_key.len() {
             fault("ssl_cert_key", "needs as many keys as ssl_cert has certificates");
+        }
+        let too_short = |key: &Secret| key.expose().chars().count() < SHORTEST_SNAPSHOT_KEY;
+        if self.snapshot_key.as_ref().is_some_and(too_short) {
+            fault(
+                "snapshot_key",
+                "has fewer than 32 characters and could be guessed; `openssl rand -base64 32` makes one",
+            );
         }
         if self.pg_ssl_verify && !self.pg_ssl {
             fault("pg_ssl_verify", "needs pg_ssl = on");

@@ -1,7 +1,7 @@
 //! The loop that drives the machine: makes its calls, applies what they bring, reports, keeps the
 //! last good configuration.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use wire::{Health, v1};
 
 use crate::apply::Apply;
 use crate::calls::{self, Reply};
-use crate::disk::{self, Kept};
+use crate::disk::{self, Kept, SnapshotKey};
 use crate::health::{HealthReports, Heard};
 use crate::inbox::Inbox;
 use crate::machine::{Brought, Command, Event, Machine, Said};
@@ -109,7 +109,10 @@ impl Client {
         let Client { settings, status, health } = self;
         let mut serving = Serving::new(apply);
         let kept = match settings.data_dir.clone() {
-            Some(dir) => tokio::task::spawn_blocking(move || disk::load(&dir)).await?,
+            Some(dir) => {
+                let key = settings.snapshot_key.clone();
+                tokio::task::spawn_blocking(move || disk::load(&dir, key.as_ref())).await?
+            }
             None => None,
         };
         let mut inbox = Inbox::default();
@@ -427,9 +430,10 @@ impl Driver {
         }
         let Some((dir, kept)) = self.to_keep(serving) else { return };
         self.saving = true;
+        let key = self.settings.snapshot_key.clone();
         self.tasks.spawn_blocking(move || {
             let at = kept.at;
-            Done::Saved { at, result: save(&dir, &kept) }
+            Done::Saved { at, result: save(&dir, &kept, key.as_ref()) }
         });
     }
 
@@ -492,8 +496,8 @@ impl Driver {
         if self.save_due().is_some()
             && let Some((dir, kept)) = self.to_keep(serving)
         {
-            let at = kept.at;
-            match tokio::task::spawn_blocking(move || save(&dir, &kept)).await {
+            let (at, key) = (kept.at, self.settings.snapshot_key.take());
+            match tokio::task::spawn_blocking(move || save(&dir, &kept, key.as_ref())).await {
                 Ok(result) => self.was_saved(at, result),
                 Err(error) => tracing::error!(%error, "keeping the configuration crashed"),
             }
@@ -501,7 +505,7 @@ impl Driver {
     }
 }
 
-fn save(dir: &std::path::Path, kept: &Kept) -> std::io::Result<()> {
+fn save(dir: &Path, kept: &Kept, key: Option<&SnapshotKey>) -> std::io::Result<()> {
     std::fs::create_dir_all(dir)?;
-    disk::save(dir, kept)
+    disk::save(dir, kept, key)
 }

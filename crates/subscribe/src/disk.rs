@@ -10,19 +10,34 @@
 //!     blocks u32, then for each block: raw_len u32, len u32, zstd of a SnapshotBlock
 //! blake3 of all that, 32 bytes
 //! ```
+//!
+//! With a key, the file is that, encrypted:
+//!
+//! ```text
+//! magic "WEIRCONF" | version u32 (2) | nonce 12 | AES-256-GCM of all above, its tag at the end
+//! ```
 
+use std::fmt;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use model::{Cursor, Digest, Kind};
+use ring::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
+use ring::rand::{SecureRandom, SystemRandom};
 use uuid::Uuid;
 use wire::Entities;
 
 const MAGIC: &[u8; 8] = b"WEIRCONF";
 const VERSION: u32 = 1;
+/// Of an encrypted file.
+const ENCRYPTED: u32 = 2;
+/// Magic and version: what is authenticated and not encrypted.
+const HEADER: usize = 12;
 const HASH: usize = 32;
+/// What the key of the file is derived for: none of its other uses gives the same one.
+const PURPOSE: &str = "Weir 2026-11-21 configuration snapshot of a data plane";
 
 const CURRENT: &str = "configuration.snapshot";
 const PREVIOUS: &str = "configuration.snapshot.previous";
@@ -48,8 +63,15 @@ pub(crate) enum Unusable {
     Io(#[from] io::Error),
     #[error("it is not a configuration snapshot, or its beginning is damaged")]
     Magic,
-    #[error("it has format {0}; this build reads format {VERSION}. Was it written by a newer one?")]
+    #[error(
+        "it has format {0}; this build reads formats {VERSION} and {ENCRYPTED}. Was it written by \
+         a newer one?"
+    )]
     Version(u32),
+    #[error("it is encrypted, and snapshot_key is not set")]
+    NoKey,
+    #[error("it was encrypted with another snapshot_key, or is damaged")]
+    Key,
     #[error("it is damaged: its checksum is wrong")]
     Checksum,
     #[error("it is damaged: it ends too early")]
@@ -60,11 +82,68 @@ pub(crate) enum Unusable {
     Digest,
 }
 
-/// The newest file that can be used. One that cannot is set aside and reported, never fatal.
-pub(crate) fn load(dir: &Path) -> Option<Kept> {
+/// The key by which the last good configuration on disk is encrypted.
+#[derive(Clone, PartialEq, Eq)]
+pub struct SnapshotKey([u8; 32]);
+
+impl SnapshotKey {
+    /// The key that follows from a secret, which must be hard to guess by itself: it is not made
+    /// any harder here.
+    pub fn derived_from(secret: &str) -> SnapshotKey {
+        SnapshotKey(blake3::derive_key(PURPOSE, secret.as_bytes()))
+    }
+
+    fn cipher(&self) -> Result<LessSafeKey, ring::error::Unspecified> {
+        UnboundKey::new(&AES_256_GCM, &self.0).map(LessSafeKey::new)
+    }
+
+    /// A file's bytes, encrypted.
+    fn seal(&self, mut plain: Vec<u8>) -> io::Result<Vec<u8>> {
+        let failed = |_| io::Error::other("the configuration cannot be encrypted");
+        let mut nonce = [0; NONCE_LEN];
+        SystemRandom::new().fill(&mut nonce).map_err(failed)?;
+        let header = header(ENCRYPTED);
+        let cipher = self.cipher().map_err(failed)?;
+        cipher
+            .seal_in_place_append_tag(
+                Nonce::assume_unique_for_key(nonce),
+                Aad::from(header),
+                &mut plain,
+            )
+            .map_err(failed)?;
+        Ok([&header[..], &nonce, &plain].concat())
+    }
+
+    /// A file's bytes, decrypted.
+    fn open(&self, bytes: &[u8]) -> Result<Vec<u8>, Unusable> {
+        let (nonce, sealed) = bytes
+            .get(HEADER..)
+            .and_then(|rest| rest.split_first_chunk::<NONCE_LEN>())
+            .ok_or(Unusable::Short)?;
+        let mut sealed = sealed.to_vec();
+        let cipher = self.cipher().map_err(|_| Unusable::Key)?;
+        let nonce = Nonce::assume_unique_for_key(*nonce);
+        let plain = cipher
+            .open_in_place(nonce, Aad::from(header(ENCRYPTED)), &mut sealed)
+            .map_err(|_| Unusable::Key)?
+            .len();
+        sealed.truncate(plain);
+        Ok(sealed)
+    }
+}
+
+impl fmt::Debug for SnapshotKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SnapshotKey(******)")
+    }
+}
+
+/// The newest file that can be used. One that cannot is set aside and reported, never fatal. With
+/// a key, one that is not encrypted yet can be used, too.
+pub(crate) fn load(dir: &Path, key: Option<&SnapshotKey>) -> Option<Kept> {
     for name in [CURRENT, PREVIOUS] {
         let path = dir.join(name);
-        match read(&path) {
+        match read(&path, key) {
             Ok(kept) => return Some(kept),
             Err(Unusable::Io(error)) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => {
@@ -82,10 +161,15 @@ pub(crate) fn load(dir: &Path) -> Option<Kept> {
     None
 }
 
-/// Writes the file, and makes the one before it the previous one.
-pub(crate) fn save(dir: &Path, kept: &Kept) -> io::Result<()> {
+/// Writes the file, with a key encrypted, and makes the one before it the previous one. That does
+/// not stay if it has in clear text what is to be encrypted.
+pub(crate) fn save(dir: &Path, kept: &Kept, key: Option<&SnapshotKey>) -> io::Result<()> {
     let path = |name| -> PathBuf { dir.join(name) };
-    let bytes = encode(kept)?;
+    let plain = encode(kept)?;
+    let bytes = match key {
+        Some(key) => key.seal(plain)?,
+        None => plain,
+    };
     // Left over by a crash: its permissions may be anybody's choice.
     match fs::remove_file(path(NEXT)) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
@@ -100,7 +184,25 @@ pub(crate) fn save(dir: &Path, kept: &Kept) -> io::Result<()> {
         _ => {}
     }
     fs::rename(path(NEXT), path(CURRENT))?;
+    if key.is_some() && is_plain(&path(PREVIOUS)) {
+        fs::remove_file(path(PREVIOUS))?;
+    }
     sync_dir(dir)
+}
+
+/// Whether a file that is there is not encrypted.
+fn is_plain(path: &Path) -> bool {
+    let mut begin = [0; HEADER];
+    let read = File::open(path).and_then(|mut file| file.read_exact(&mut begin));
+    read.is_ok() && begin != header(ENCRYPTED)
+}
+
+/// How a file begins.
+fn header(version: u32) -> [u8; HEADER] {
+    let mut header = [0; HEADER];
+    header[..MAGIC.len()].copy_from_slice(MAGIC);
+    header[MAGIC.len()..].copy_from_slice(&version.to_be_bytes());
+    header
 }
 
 /// A file that only its owner reads: configuration holds secrets.
@@ -117,9 +219,7 @@ fn sync_dir(dir: &Path) -> io::Result<()> {
 }
 
 fn encode(kept: &Kept) -> io::Result<Vec<u8>> {
-    let mut out = Vec::new();
-    out.extend_from_slice(MAGIC);
-    out.extend_from_slice(&VERSION.to_be_bytes());
+    let mut out = header(VERSION).to_vec();
     out.extend_from_slice(&0u32.to_be_bytes());
     out.extend_from_slice(kept.at.epoch.as_bytes());
     out.extend_from_slice(&kept.at.revision.to_be_bytes());
@@ -144,18 +244,27 @@ fn length(len: usize) -> io::Result<[u8; 4]> {
     Ok(u32::try_from(len).map_err(io::Error::other)?.to_be_bytes())
 }
 
-fn read(path: &Path) -> Result<Kept, Unusable> {
+fn read(path: &Path, key: Option<&SnapshotKey>) -> Result<Kept, Unusable> {
     let mut bytes = Vec::new();
     File::open(path)?.take(MAX).read_to_end(&mut bytes)?;
-    decode(&bytes)
+    match (version(&bytes)?, key) {
+        (VERSION, _) => decode(&bytes),
+        (ENCRYPTED, Some(key)) => decode(&key.open(&bytes)?),
+        (ENCRYPTED, None) => Err(Unusable::NoKey),
+        (other, _) => Err(Unusable::Version(other)),
+    }
+}
+
+fn version(bytes: &[u8]) -> Result<u32, Unusable> {
+    let mut input = Input(bytes);
+    if input.take(MAGIC.len()).map_err(|_| Unusable::Magic)? != MAGIC {
+        return Err(Unusable::Magic);
+    }
+    input.u32()
 }
 
 fn decode(bytes: &[u8]) -> Result<Kept, Unusable> {
-    let mut input = Input(bytes);
-    if input.take(8).map_err(|_| Unusable::Magic)? != MAGIC {
-        return Err(Unusable::Magic);
-    }
-    let version = input.u32()?;
+    let version = version(bytes)?;
     if version != VERSION {
         return Err(Unusable::Version(version));
     }
@@ -164,7 +273,7 @@ fn decode(bytes: &[u8]) -> Result<Kept, Unusable> {
     if blake3::hash(content).as_bytes() != hash {
         return Err(Unusable::Checksum);
     }
-    let mut input = Input(content.get(12..).ok_or(Unusable::Short)?);
+    let mut input = Input(content.get(HEADER..).ok_or(Unusable::Short)?);
     let _flags = input.u32()?;
     let epoch = wire::uuid_from("epoch", input.take(16)?)?;
     let at = Cursor { epoch, revision: input.u64()? };

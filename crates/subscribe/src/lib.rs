@@ -29,6 +29,7 @@ mod status;
 pub use apply::{Apply, Rejection};
 pub use client::{Client, Crashed};
 pub use counters::{Counters, Increment, NotCounted};
+pub use disk::SnapshotKey;
 pub use endpoint::{Dial, Endpoint, Io, NotAnAddress, Tls};
 pub use settings::{Node, Settings};
 pub use status::{Rejected, State, Status};

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
+use crate::disk::SnapshotKey;
 use crate::endpoint::Endpoint;
 
 /// What an operator can choose about following the control planes.
@@ -23,6 +24,8 @@ pub struct Settings {
     pub cache_ttl: Option<Duration>,
     /// Where the last good configuration is kept; `None` keeps none.
     pub data_dir: Option<PathBuf>,
+    /// What encrypts it there; `None` keeps it in clear text, for its owner only.
+    pub snapshot_key: Option<SnapshotKey>,
     /// Where the randomness of jitter begins.
     pub seed: u64,
 }

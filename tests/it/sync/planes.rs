@@ -220,6 +220,7 @@ pub(super) fn follower(id: u128, endpoints: Vec<Endpoint>) -> subscribe::Setting
         frequency: FREQUENCY,
         cache_ttl: None,
         data_dir: None,
+        snapshot_key: None,
         seed: id as u64,
     }
 }
