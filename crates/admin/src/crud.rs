@@ -14,6 +14,7 @@ use crate::entity;
 use crate::error::Refusal;
 use crate::find::{self, Name};
 use crate::reference;
+use crate::rejected;
 use crate::state::{Object, State};
 use crate::write::{ATTEMPTS, NotCommitted, commit, conclude};
 
@@ -70,7 +71,8 @@ pub(crate) async fn read(call: &Call<'_>, entity: &'static EntityType) -> Result
     let name = entity::name(call, entity, call.segment(1)).await?;
     let found = find::by_name(call.state, entity, &name).await?;
     let found = found.ok_or_else(|| entity::missing(call, entity, &name))?;
-    answer(call.state, entity, &find::object(&found)?, StatusCode::OK).await
+    let answer = answer(call.state, entity, &find::object(&found)?, StatusCode::OK).await?;
+    Ok(rejected::warned(call.state, entity.name, found.id, answer))
 }
 
 /// PATCH: what the body has is merged over what is stored.
@@ -142,7 +144,9 @@ pub(crate) async fn under_parent(call: &Call<'_>, family: &Family) -> Result<Ans
         }
         _ => {
             let found = child(call, family, parent).await?;
-            answer(call.state, family.child, &find::object(&found)?, StatusCode::OK).await
+            let shown = find::object(&found)?;
+            let answer = answer(call.state, family.child, &shown, StatusCode::OK).await?;
+            Ok(rejected::warned(call.state, family.child.name, found.id, answer))
         }
     }
 }

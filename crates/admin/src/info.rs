@@ -176,7 +176,8 @@ pub(crate) fn set_log_level(state: &State, name: &str, query: &Query) -> Result<
 /// `GET /clustering/data-planes`.
 pub(crate) fn data_planes(state: &State) -> Result<Answer, Refusal> {
     control_plane_only(state)?;
-    let data: Vec<Value> = state.fleet.data_planes().iter().map(data_plane).collect();
+    let planes = state.fleet.data_planes();
+    let data: Vec<Value> = planes.iter().map(|plane| data_plane(plane, REJECTED_LISTED)).collect();
     Ok(Answer::json(StatusCode::OK, &json!({ "data": data, "next": null })))
 }
 
@@ -212,8 +213,21 @@ pub(crate) fn control_plane_only(state: &State) -> Result<(), Refusal> {
     }
 }
 
-/// As Kong's `clustering_data_planes` shows it.
-pub(crate) fn data_plane(node: &DataPlane) -> Value {
+/// As many rejected entities of each data plane are in the list of data planes; all that are known
+/// are at the data plane itself.
+const REJECTED_LISTED: usize = 20;
+
+/// As Kong's `clustering_data_planes` shows it, with so many of the entities that it rejected.
+pub(crate) fn data_plane(node: &DataPlane, rejected: usize) -> Value {
+    let rejected = node.rejected.iter().take(rejected).map(|one| {
+        json!({
+            "entity": one.kind,
+            "id": one.id,
+            "revision": one.revision,
+            "reason": one.reason,
+            "in_part": one.in_part,
+        })
+    });
     json!({
         "id": node.id,
         "hostname": node.hostname,
@@ -233,6 +247,9 @@ pub(crate) fn data_plane(node: &DataPlane) -> Value {
         // Weir's own: the revision that it serves, and the one that it is to serve.
         "revision": node.serving,
         "target_revision": node.target,
+        // Weir's own: what it could not apply as it is, and how many these are.
+        "rejected": rejected.collect::<Vec<_>>(),
+        "rejected_total": node.rejected_total,
     })
 }
 

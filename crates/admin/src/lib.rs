@@ -36,6 +36,7 @@ mod path;
 mod preview;
 mod query;
 mod reference;
+mod rejected;
 mod revisions;
 mod revocations;
 mod rollouts;
@@ -55,6 +56,6 @@ pub use openapi::reference;
 pub use server::{Counters, Handshake, Limits, Plain, Tls, Version, serve};
 pub use state::{
     About, AddressHealth, Barrier, Certificate, Connections, DataPlane, Explain, Fleet,
-    FleetHealth, Laggard, Node, NodeHealth, Object, Random, Role, Served, Shadow, State,
-    SystemRandom, TargetHealth, Unexplained, UpstreamHealth, Wait, Wanted,
+    FleetHealth, Laggard, Node, NodeHealth, Object, Random, Rejected, RejectedBy, Role, Served,
+    Shadow, State, SystemRandom, TargetHealth, Unexplained, UpstreamHealth, Wait, Wanted,
 };

@@ -29,7 +29,7 @@ pub(crate) async fn one(call: &Call<'_>) -> Result<Answer, Refusal> {
     let known = call.state.fleet.data_planes().into_iter().find(|known| known.id == id);
     let known = known.ok_or(Refusal::NotFound)?;
     if call.method != Method::DELETE {
-        return Ok(Answer::json(StatusCode::OK, &data_plane(&known)));
+        return Ok(Answer::json(StatusCode::OK, &data_plane(&known, usize::MAX)));
     }
     let own = known.certificate.as_ref().filter(|certificate| certificate.individual);
     match own {

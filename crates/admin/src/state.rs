@@ -149,6 +149,9 @@ pub trait Fleet: Send + Sync + 'static {
     /// The data planes that are connected, or were (Kong: until `cluster_data_plane_purge_delay`).
     fn data_planes(&self) -> Vec<DataPlane>;
 
+    /// The connected data planes that could not apply an entity as it is, by hostname.
+    fn rejected_by(&self, kind: &str, id: Uuid) -> Vec<RejectedBy>;
+
     /// The rollout that is open: which data planes get what is written now.
     fn rollout(&self) -> Option<Rollout>;
 
@@ -248,6 +251,35 @@ pub struct DataPlane {
     pub connected: bool,
     /// What it showed; `None` without TLS.
     pub certificate: Option<Certificate>,
+    /// What it could not apply as it is, up to 1,000.
+    pub rejected: Vec<Rejected>,
+    /// How many there are.
+    pub rejected_total: u64,
+}
+
+/// An entity that a data plane could not apply as it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rejected {
+    /// The collection, by Kong's name.
+    pub kind: String,
+    /// The primary key.
+    pub id: Uuid,
+    /// The revision that brought it.
+    pub revision: u64,
+    /// Why, for the operator.
+    pub reason: String,
+    /// Whether it is in force all the same, without the parts that the reason names; else its last
+    /// good version is, or, where there is none, what it guards answers an error.
+    pub in_part: bool,
+}
+
+/// A data plane that could not apply an entity as it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RejectedBy {
+    /// The name by which operators know the data plane (its host name, else its id).
+    pub node: String,
+    /// Which entity, since when and why.
+    pub rejected: Rejected,
 }
 
 /// A data plane's certificate.

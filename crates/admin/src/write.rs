@@ -9,6 +9,7 @@ use crate::answer::Answer;
 use crate::body::in_mib;
 use crate::error::{Refusal, key};
 use crate::explain;
+use crate::rejected;
 use crate::rollouts;
 use crate::state::{Laggard, Object, Served, State, Wait};
 
@@ -147,6 +148,7 @@ pub(crate) async fn conclude(
         if !served.reached {
             answer = accepted(answer, committed.at, &served);
         }
+        answer = rejected::warned_of_write(state, &committed.changes, &served, answer);
     } else if let Some(wait) = state.about.default_wait
         && !committed.changes.is_empty()
     {
@@ -158,6 +160,7 @@ pub(crate) async fn conclude(
                 "a write is answered before it is served everywhere"
             );
         }
+        answer = rejected::warned_of_write(state, &committed.changes, &served, answer);
     }
     explain::warned(state, &committed.changes, answer)
 }

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use admin::{
-    AddressHealth, Certificate, DataPlane, FleetHealth, Laggard, NodeHealth, Served, TargetHealth,
-    UpstreamHealth, Wanted,
+    AddressHealth, Certificate, DataPlane, FleetHealth, Laggard, NodeHealth, Rejected, RejectedBy,
+    Served, TargetHealth, UpstreamHealth, Wanted,
 };
 use async_trait::async_trait;
 use model::{Cursor, Rollout};
@@ -84,6 +84,14 @@ impl admin::Fleet for View {
         self.fleet.rollout().map(|open| open.rollout.clone())
     }
 
+    fn rejected_by(&self, kind: &str, id: Uuid) -> Vec<RejectedBy> {
+        let rejected_by = |(node, rejection): (publish::Node, publish::Rejection)| RejectedBy {
+            node: if node.hostname.is_empty() { node.id.to_string() } else { node.hostname },
+            rejected: rejected(rejection),
+        };
+        self.fleet.rejected_by(kind, id).into_iter().map(rejected_by).collect()
+    }
+
     fn data_planes(&self) -> Vec<DataPlane> {
         let target = |member: &Member| self.fleet.target(member).map(|at| at.revision);
         let members = self.fleet.members().into_iter();
@@ -114,6 +122,18 @@ fn data_plane(member: Member) -> DataPlane {
             expires: shown.expires,
             individual: shown.individual,
         }),
+        rejected: member.rejections.into_iter().map(rejected).collect(),
+        rejected_total: member.rejections_total,
+    }
+}
+
+fn rejected(one: publish::Rejection) -> Rejected {
+    Rejected {
+        kind: one.kind,
+        id: one.id,
+        revision: one.revision,
+        reason: one.reason,
+        in_part: one.in_part,
     }
 }
 

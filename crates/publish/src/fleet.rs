@@ -210,6 +210,21 @@ impl Fleet {
         health
     }
 
+    /// The connected data planes that could not apply an entity as it is, and what they say.
+    pub fn rejected_by(&self, kind: &str, id: Uuid) -> Vec<(Node, Rejection)> {
+        let members = self.lock();
+        let mut found: Vec<(Node, Rejection)> = members
+            .live()
+            .filter_map(|entry| {
+                let mut rejections = entry.member.rejections.iter();
+                let rejection = rejections.find(|one| one.id == id && one.kind == kind)?;
+                Some((entry.member.node.clone(), rejection.clone()))
+            })
+            .collect();
+        found.sort_by(|(a, _), (b, _)| (&a.hostname, a.id).cmp(&(&b.hostname, b.id)));
+        found
+    }
+
     /// How many data planes are connected to any control plane.
     pub fn connected(&self) -> usize {
         self.lock().live().count()

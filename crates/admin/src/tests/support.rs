@@ -17,8 +17,8 @@ use telemetry::logging::Level;
 use uuid::Uuid;
 
 use crate::{
-    About, Api, Barrier, Connections, DataPlane, Fleet, FleetHealth, Node, Random, Role, Served,
-    State, Wanted,
+    About, Api, Barrier, Connections, DataPlane, Fleet, FleetHealth, Node, Random, RejectedBy,
+    Role, Served, State, Wanted,
 };
 
 /// Kong's default.
@@ -169,6 +169,10 @@ impl Fleet for Nobody {
 
     fn rollout(&self) -> Option<Rollout> {
         None
+    }
+
+    fn rejected_by(&self, _: &str, _: Uuid) -> Vec<RejectedBy> {
+        Vec::new()
     }
 
     fn forget(&self, _: Uuid) {}
