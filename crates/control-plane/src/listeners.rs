@@ -6,8 +6,8 @@ use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 
 use admin::{Api, Counters, Handshake, Limits, Plain, Tls};
-use process::tls::{self, Clients, TlsError};
-use process::{BindError, Process};
+use process::tls::{self, Clients, Presented, TlsError};
+use process::{BindError, Process, Reload, Swap};
 use settings::{Listener, Settings, VerifyClient};
 
 /// The file name of a certificate that is made up, in Kong's manner.
@@ -27,6 +27,7 @@ pub enum ListenError {
 /// Bound sockets, and what their TLS needs; nothing is accepted yet.
 pub(crate) struct AdminListeners {
     bound: Vec<(TcpListener, Speech)>,
+    reload: Option<Reload>,
 }
 
 /// What is spoken on a listener.
@@ -39,17 +40,21 @@ impl AdminListeners {
     /// Takes all addresses of `admin_listen`, and reads the certificates if one of them has TLS.
     pub(crate) fn bind(settings: &Settings) -> Result<AdminListeners, ListenError> {
         let sockets = process::bind_all("admin_listen", &settings.admin_listen)?;
-        let mut bound = Vec::new();
+        let (mut bound, mut presented) = (Vec::new(), None);
         for (listener, socket) in settings.admin_listen.iter().zip(sockets) {
             let speech = if listener.ssl {
-                Speech::Tls(tls(settings, listener)?)
+                let (certificate, _) = match &presented {
+                    Some(known) => known,
+                    None => presented.insert(present(settings)?),
+                };
+                Speech::Tls(tls(settings, listener, certificate.clone())?)
             } else {
                 Speech::Plain(Plain { http2: listener.http2 })
             };
             warn_if_open(settings, listener, &socket);
             bound.push((socket, speech));
         }
-        Ok(AdminListeners { bound })
+        Ok(AdminListeners { bound, reload: presented.and_then(|(_, reload)| reload) })
     }
 
     /// Serves the Admin API on all of them until the process drains, and answers where they are.
@@ -60,6 +65,9 @@ impl AdminListeners {
         counters: &Arc<Counters>,
     ) -> io::Result<Vec<SocketAddr>> {
         let mut addresses = Vec::new();
+        if let Some(reload) = self.reload {
+            process.on_reload("admin_ssl_cert", reload);
+        }
         for (socket, speech) in self.bound {
             addresses.push(socket.local_addr()?);
             let socket = tokio::net::TcpListener::from_std(socket)?;
@@ -101,13 +109,24 @@ fn serve<H: Handshake>(
     });
 }
 
-fn tls(settings: &Settings, listener: &Listener) -> Result<Tls, TlsError> {
-    let certificate = match (&settings.admin_ssl_cert, &settings.admin_ssl_cert_key) {
+/// What all TLS listeners of the Admin API present, and how it is read anew; what was made up
+/// stays.
+fn present(settings: &Settings) -> Result<(Arc<Presented>, Option<Reload>), TlsError> {
+    match (&settings.admin_ssl_cert, &settings.admin_ssl_cert_key) {
         (Some(certificate), Some(key)) => {
-            tls::configured(("admin_ssl_cert", "admin_ssl_cert_key"), certificate, key)?
+            let names = ("admin_ssl_cert", "admin_ssl_cert_key");
+            let (presented, reload) = tls::presented(names, certificate, key)?;
+            Ok((presented, Some(reload)))
         }
-        _ => tls::made_up(settings, MADE_UP)?,
-    };
+        _ => Ok((Swap::new(tls::made_up(settings, MADE_UP)?), None)),
+    }
+}
+
+fn tls(
+    settings: &Settings,
+    listener: &Listener,
+    certificate: Arc<Presented>,
+) -> Result<Tls, TlsError> {
     let authorities = settings.nginx_admin_ssl_client_certificate.as_deref();
     let clients = match (settings.nginx_admin_ssl_verify_client, authorities) {
         (VerifyClient::Off, _) | (_, None) => Clients::Anyone,

@@ -107,7 +107,7 @@ pub async fn start(
         "cluster_listen",
         &process::plain("cluster_listen", &settings.cluster_listen),
     )?;
-    let tls = tls(settings, &cluster)?;
+    let tls = tls(settings, process, &cluster)?;
     let status = match together {
         Some(_) => Vec::new(),
         None => process::bind_all(
@@ -216,8 +216,13 @@ fn wait_for_first_read(process: &Process, publisher: &Publisher) {
 }
 
 /// How data planes are spoken with. Where other machines can connect, nothing but TLS will do.
-fn tls(settings: &Settings, listeners: &[TcpListener]) -> Result<Option<publish::Tls>, StartError> {
-    if let Some(cluster::Server { config, individual }) = cluster::server(settings)? {
+fn tls(
+    settings: &Settings,
+    process: &Process,
+    listeners: &[TcpListener],
+) -> Result<Option<publish::Tls>, StartError> {
+    if let Some(cluster::Server { config, individual, reload }) = cluster::server(settings)? {
+        process.on_reload("cluster_cert", reload);
         return Ok(Some(publish::Tls { config, individual }));
     }
     for listener in listeners {

@@ -98,7 +98,7 @@ pub fn start(
         &process::plain("status_listen", &settings.status_listen),
     )?;
     let together = control_plane.is_some();
-    let subscription = subscription(settings, control_plane, random.next_u64())?;
+    let subscription = subscription(settings, process, control_plane, random.next_u64())?;
 
     let id = subscription.node.id;
     let node = plugin::Node::new(
@@ -127,6 +127,9 @@ pub fn start(
     process.introduce(id);
     metrics::register_health(&node, &live);
     process.on_reopen_signal(threads.reopen_logs())?;
+    if let Some(reload) = threads.reload_certificates() {
+        process.on_reload("ssl_cert", reload);
+    }
     let view = View::new(live.clone(), &threads, process.clock.clone());
     process.tasks.spawn("traffic threads", async move {
         let joined = tokio::task::spawn_blocking(move || threads.join()).await;
@@ -155,6 +158,7 @@ pub fn start(
 
 fn subscription(
     settings: &Settings,
+    process: &Process,
     control_plane: Option<wire::Dialer>,
     seed: u64,
 ) -> Result<subscribe::Settings, StartError> {
@@ -168,8 +172,10 @@ fn subscription(
     let endpoints = match control_plane {
         Some(dialer) => vec![Endpoint::in_process(dialer)],
         None => {
-            let tls = cluster::client(settings)?
-                .map(|cluster::Client { config, name }| subscribe::Tls { config, name });
+            let tls = cluster::client(settings)?.map(|cluster::Client { config, name, reload }| {
+                process.on_reload("cluster_cert", reload);
+                subscribe::Tls { config, name }
+            });
             let endpoint = |at: &HostPort| match &tls {
                 Some(tls) => Ok(Endpoint::tls(&at.to_string(), tls)?),
                 None => {

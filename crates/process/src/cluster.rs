@@ -15,7 +15,7 @@ use rustls::pki_types::{
 };
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
-use rustls::sign::{CertifiedKey, SingleCertAndKey};
+use rustls::sign::CertifiedKey;
 use rustls::version::TLS13;
 use rustls::{
     CertificateError, ClientConfig, DigitallySignedStruct, DistinguishedName, Error, OtherError,
@@ -24,6 +24,7 @@ use rustls::{
 use settings::{ClusterMtls, HostPort, Settings};
 use x509_parser::prelude::{FromDer, X509Certificate};
 
+use crate::reload::{Reload, Swap};
 use crate::tls::{self, TlsError};
 
 /// The name under which members of a cluster with one certificate address each other; Kong's.
@@ -38,6 +39,8 @@ pub struct Server {
     pub config: Arc<ServerConfig>,
     /// Whether each data plane shows a certificate of its own, so that one can be locked out.
     pub individual: bool,
+    /// Has `config` use what the settings name by then.
+    pub reload: Reload,
 }
 
 /// A data plane's side.
@@ -48,6 +51,8 @@ pub struct Client {
     /// The name that the control plane's certificate must have; the host of its address, when
     /// absent.
     pub name: Option<ServerName<'static>>,
+    /// Has `config` use what the settings name by then.
+    pub reload: Reload,
 }
 
 /// The other side would be in another machine, and nothing protects what is sent to it.
@@ -67,27 +72,44 @@ pub struct Unprotected {
 /// # Errors
 /// When a setting names something that cannot be used.
 pub fn server(settings: &Settings) -> Result<Option<Server>, TlsError> {
-    let Some(identity) = identity(settings)? else { return Ok(None) };
-    let provider = Arc::new(ring::default_provider());
-    let verifier: Arc<dyn ClientCertVerifier> = match settings.cluster_mtls {
-        ClusterMtls::Shared => Arc::new(Pinned::to(&identity, &provider)?),
-        ClusterMtls::Pki => {
-            WebPkiClientVerifier::builder_with_provider(authorities(settings)?, provider.clone())
-                .build()
-                .map_err(|error| TlsError::Unavailable(error.to_string()))?
-        }
-    };
-    let mut config = ServerConfig::builder_with_provider(provider)
+    let Some((identity, verifier)) = server_parts(settings)? else { return Ok(None) };
+    let (identity, verifier) = (Swap::new(identity), Swap::new(verifier));
+    let mut config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_protocol_versions(&[&TLS13])
         .map_err(|error| TlsError::Unavailable(error.to_string()))?
-        .with_client_cert_verifier(verifier)
-        .with_cert_resolver(Arc::new(SingleCertAndKey::from(identity)));
+        .with_client_cert_verifier(verifier.clone())
+        .with_cert_resolver(identity.clone());
     config.alpn_protocols = vec![HTTP2.to_vec()];
     // A resumed session would not look at the certificate again, which may have run out since.
     config.session_storage = Arc::new(NoServerSessionStorage {});
     config.send_tls13_tickets = 0;
     let individual = settings.cluster_mtls == ClusterMtls::Pki;
-    Ok(Some(Server { config: Arc::new(config), individual }))
+    let settings = settings.clone();
+    let reload = Reload::new(move || {
+        if let Some((new, trust)) = server_parts(&settings)? {
+            identity.store(new);
+            verifier.store(trust);
+        }
+        Ok(())
+    });
+    Ok(Some(Server { config: Arc::new(config), individual, reload }))
+}
+
+/// What a control plane shows, and whom it trusts.
+type ServerParts = (Arc<CertifiedKey>, Arc<dyn ClientCertVerifier>);
+
+fn server_parts(settings: &Settings) -> Result<Option<ServerParts>, TlsError> {
+    let Some(identity) = identity(settings)? else { return Ok(None) };
+    let provider = Arc::new(ring::default_provider());
+    let verifier: Arc<dyn ClientCertVerifier> = match settings.cluster_mtls {
+        ClusterMtls::Shared => Arc::new(Pinned::to(&identity, &provider)?),
+        ClusterMtls::Pki => {
+            WebPkiClientVerifier::builder_with_provider(authorities(settings)?, provider)
+                .build()
+                .map_err(|error| TlsError::Unavailable(error.to_string()))?
+        }
+    };
+    Ok(Some((identity, verifier)))
 }
 
 /// What a data plane does with connections; `None`: they are not encrypted.
@@ -95,32 +117,52 @@ pub fn server(settings: &Settings) -> Result<Option<Server>, TlsError> {
 /// # Errors
 /// When a setting names something that cannot be used.
 pub fn client(settings: &Settings) -> Result<Option<Client>, TlsError> {
-    let Some(identity) = identity(settings)? else { return Ok(None) };
-    let provider = Arc::new(ring::default_provider());
+    let Some((identity, verifier)) = client_parts(settings)? else { return Ok(None) };
     let wrong = |why: String| TlsError::Setting { setting: "cluster_server_name", why };
-    let (verifier, name): (Arc<dyn ServerCertVerifier>, _) = match settings.cluster_mtls {
-        ClusterMtls::Shared => (Arc::new(Pinned::to(&identity, &provider)?), Some(SHARED_NAME)),
-        ClusterMtls::Pki => {
-            let roots = authorities(settings)?;
-            let verifier = WebPkiServerVerifier::builder_with_provider(roots, provider.clone())
-                .build()
-                .map_err(|error| TlsError::Unavailable(error.to_string()))?;
-            (verifier, settings.cluster_server_name.as_deref())
-        }
+    let name = match settings.cluster_mtls {
+        ClusterMtls::Shared => Some(SHARED_NAME),
+        ClusterMtls::Pki => settings.cluster_server_name.as_deref(),
     };
     let name = name.map(|name| ServerName::try_from(name.to_owned())).transpose();
-    let mut config = ClientConfig::builder_with_provider(provider)
+    let (identity, verifier) = (Swap::new(identity), Swap::new(verifier));
+    let mut config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_protocol_versions(&[&TLS13])
         .map_err(|error| TlsError::Unavailable(error.to_string()))?
         .dangerous()
-        .with_custom_certificate_verifier(verifier)
-        .with_client_cert_resolver(Arc::new(SingleCertAndKey::from(identity)));
+        .with_custom_certificate_verifier(verifier.clone())
+        .with_client_cert_resolver(identity.clone());
     config.alpn_protocols = vec![HTTP2.to_vec()];
     config.resumption = Resumption::disabled();
+    let settings = settings.clone();
+    let reload = Reload::new(move || {
+        if let Some((new, trust)) = client_parts(&settings)? {
+            identity.store(new);
+            verifier.store(trust);
+        }
+        Ok(())
+    });
     Ok(Some(Client {
         config: Arc::new(config),
         name: name.map_err(|error| wrong(error.to_string()))?,
+        reload,
     }))
+}
+
+/// What a data plane shows, and whom it trusts.
+type ClientParts = (Arc<CertifiedKey>, Arc<dyn ServerCertVerifier>);
+
+fn client_parts(settings: &Settings) -> Result<Option<ClientParts>, TlsError> {
+    let Some(identity) = identity(settings)? else { return Ok(None) };
+    let provider = Arc::new(ring::default_provider());
+    let verifier: Arc<dyn ServerCertVerifier> = match settings.cluster_mtls {
+        ClusterMtls::Shared => Arc::new(Pinned::to(&identity, &provider)?),
+        ClusterMtls::Pki => {
+            WebPkiServerVerifier::builder_with_provider(authorities(settings)?, provider)
+                .build()
+                .map_err(|error| TlsError::Unavailable(error.to_string()))?
+        }
+    };
+    Ok(Some((identity, verifier)))
 }
 
 /// Whether it is fine to speak with this address in clear text.

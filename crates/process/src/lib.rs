@@ -1,7 +1,8 @@
 //! What every process of ours has, whichever plane runs in it.
 //!
-//! Owns: the process's shared parts (clock, tasks, readiness, metrics, log), its allocator, its node id and data
-//! directory, binding of listeners and their certificates, the status listener, memory figures, the exit code. It must
+//! Owns: the process's shared parts (clock, tasks, readiness, metrics, log), its allocator, its
+//! node id and data directory, binding of listeners and their certificates, what is read anew at
+//! SIGHUP, the status listener, memory figures, the exit code. It must
 //! not know: entities, a store, the stream, Kong's other APIs.
 #![forbid(unsafe_code)]
 
@@ -10,6 +11,7 @@ pub mod cluster;
 mod directory;
 mod exit;
 mod machine;
+mod reload;
 pub mod status;
 pub mod tls;
 
@@ -32,6 +34,7 @@ pub use bind::{BindError, bind, bind_all, plain};
 pub use directory::{DirectoryError, node_id, prepare};
 pub use exit::exit;
 pub use machine::{hostname, resident_memory, total_memory};
+pub use reload::{Reload, Swap};
 
 /// The parts that a plane shares with the process it runs in. Clones share them.
 #[derive(Clone, Debug)]
@@ -46,6 +49,8 @@ pub struct Process {
     pub metrics: Registry,
     /// The level of the log.
     pub log: logging::Handle,
+    /// What is read anew at a reload.
+    reloads: reload::Reloads,
     /// Whether the node's own metrics are among the others.
     introduced: Arc<AtomicBool>,
 }
@@ -72,7 +77,7 @@ impl Process {
     }
 
     /// Begins the drain at the first signal, ends it at the second or at `drain_timeout`; not
-    /// ready from the drain's begin.
+    /// ready from the drain's begin. SIGHUP reloads.
     ///
     /// # Errors
     /// When the operating system refuses to deliver signals.
@@ -83,6 +88,7 @@ impl Process {
             readiness.close(DRAINING);
             std::future::pending().await
         });
+        self.listen_for_reload()?;
         lifecycle::listen_for_signals(&self.tasks, settings.drain_timeout)
     }
 
@@ -117,6 +123,7 @@ impl Process {
             readiness: Readiness::new(),
             metrics: Registry::new(),
             log,
+            reloads: reload::Reloads::default(),
             introduced: Arc::default(),
         }
     }

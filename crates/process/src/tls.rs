@@ -13,10 +13,11 @@ use rustls::crypto::ring;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::{ServerConfig, WebPkiClientVerifier};
-use rustls::sign::{CertifiedKey, SingleCertAndKey};
+use rustls::sign::CertifiedKey;
 use settings::{Secret, Settings};
 
 use crate::directory::{self, DirectoryError};
+use crate::reload::{Reload, Swap};
 
 /// Why TLS cannot be offered.
 #[derive(Debug, thiserror::Error)]
@@ -55,13 +56,14 @@ pub enum Clients {
     },
 }
 
-/// The configuration of a listener that presents one certificate to everybody. HTTP/2 is offered
+/// The configuration of a listener that presents one certificate to everybody, the one that is
+/// there at each handshake. HTTP/2 is offered
 /// before HTTP/1.1 if wanted.
 ///
 /// # Errors
 /// When the library refuses the parts.
 pub fn server(
-    certificate: Arc<CertifiedKey>,
+    certificate: Arc<Presented>,
     clients: Clients,
     http2: bool,
 ) -> Result<ServerConfig, TlsError> {
@@ -79,7 +81,7 @@ pub fn server(
             builder.with_client_cert_verifier(verifier)
         }
     };
-    let mut config = builder.with_cert_resolver(Arc::new(SingleCertAndKey::from(certificate)));
+    let mut config = builder.with_cert_resolver(certificate);
     config.ticketer = ring::Ticketer::new().map_err(|error| unavailable(&error))?;
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     if http2 {
@@ -101,6 +103,29 @@ pub fn configured(
     let key = pem(settings.1, key.expose())?;
     certified(&chain, &key)
         .map_err(|error| TlsError::Setting { setting: settings.0, why: error.to_string() })
+}
+
+/// A certificate that is presented to everybody and can be replaced.
+pub type Presented = Swap<CertifiedKey>;
+
+/// The certificate with its chain, and the key, that a pair of settings names; and how to have it
+/// replaced by what they name by then.
+///
+/// # Errors
+/// As [`configured`].
+pub fn presented(
+    settings: (&'static str, &'static str),
+    certificate: &str,
+    key: &Secret,
+) -> Result<(Arc<Presented>, Reload), TlsError> {
+    let presented = Swap::new(configured(settings, certificate, key)?);
+    let (certificate, key) = (certificate.to_owned(), key.clone());
+    let replaced = presented.clone();
+    let reload = Reload::new(move || {
+        replaced.store(configured(settings, &certificate, &key)?);
+        Ok(())
+    });
+    Ok((presented, reload))
 }
 
 /// The authorities that a setting names: PEM of one or more certificates.

@@ -13,7 +13,7 @@ use std::{
 };
 
 use lifecycle::Shutdown;
-use process::tls::TlsError;
+use process::{Reload, tls::TlsError};
 use rustls::ServerConfig;
 use settings::Listener;
 use telemetry::metrics::Registry;
@@ -54,6 +54,7 @@ pub struct Running {
     counters: Vec<Arc<Counters>>,
     logs: Both<Writer>,
     explainer: Explainer,
+    certificates: Option<Reload>,
 }
 
 /// The proxy did not start.
@@ -153,6 +154,7 @@ impl Bound {
             .then(|| Tls::new(snapshots.clone(), &options.certificates, &options.tls))
             .transpose()?
             .map(Arc::new);
+        let certificates = tls.as_ref().and_then(|tls| tls.reload(&options.certificates));
         let addresses =
             self.listeners.iter().map(|bound| (bound.address, bound.listener.ssl)).collect();
         let explainer = Explainer::new(snapshots.clone(), options.clone(), addresses);
@@ -212,7 +214,7 @@ impl Bound {
                 std::thread::Builder::new().name(name).spawn(run).map_err(StartError::Thread)?,
             );
         }
-        Ok(Running { threads, counters: all_counters, logs, explainer })
+        Ok(Running { threads, counters: all_counters, logs, explainer, certificates })
     }
 }
 
@@ -243,6 +245,12 @@ impl Running {
                 reopen.store(true, Ordering::Relaxed);
             }
         }
+    }
+
+    /// Has the certificates that clients get by default read anew; `None` where none is configured.
+    #[must_use]
+    pub fn reload_certificates(&self) -> Option<Reload> {
+        self.certificates.clone()
     }
 
     /// Waits until all traffic threads have ended, which they do on a shutdown. Blocks.

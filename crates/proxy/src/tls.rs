@@ -7,7 +7,10 @@ use std::{
 
 use model::Certificate;
 use plugin::TlsSession;
-use process::tls::{TlsError, certified, pem, self_signed};
+use process::{
+    Reload, Swap,
+    tls::{TlsError, certified, pem, self_signed},
+};
 use rustc_hash::FxHashMap;
 use rustls::{
     CipherSuite, ProtocolVersion, ServerConfig, ServerConnection, SignatureScheme,
@@ -102,6 +105,20 @@ pub(crate) struct Tls {
     pub(crate) http2: Arc<ServerConfig>,
     /// For listeners for streams: what is spoken within is none of ours.
     pub(crate) stream: Arc<ServerConfig>,
+    /// What is presented where the snapshot has no certificate.
+    defaults: Arc<Swap<Keys>>,
+}
+
+/// Keys for the same names, of which a client gets the first that it can verify.
+type Keys = Vec<Arc<CertifiedKey>>;
+
+/// The certificates and keys that settings name.
+fn read_defaults(named: &[(String, String)]) -> Result<Keys, TlsError> {
+    let read = |(certificate, key): &(String, String)| {
+        certified(&pem("ssl_cert", certificate)?, &pem("ssl_cert_key", key)?)
+            .map_err(|error| TlsError::Setting { setting: "ssl_cert", why: error.to_string() })
+    };
+    named.iter().map(read).collect()
 }
 
 impl Tls {
@@ -113,15 +130,14 @@ impl Tls {
         rules: &TlsRules,
     ) -> Result<Tls, TlsError> {
         let provider = Arc::new(rules.provider()?);
-        let mut keys = Vec::new();
-        for (certificate, key) in defaults {
-            keys.push(certified(&pem("ssl_cert", certificate)?, &pem("ssl_cert_key", key)?)?);
-        }
+        let mut keys = read_defaults(defaults)?;
         if keys.is_empty() {
             let (certificate, key) = self_signed()?;
             keys.push(certified(&certificate, &key)?);
         }
-        let resolver = Arc::new(Resolver { snapshots, defaults: keys, made: Mutex::default() });
+        let defaults = Swap::new(Arc::new(keys));
+        let resolver =
+            Arc::new(Resolver { snapshots, defaults: defaults.clone(), made: Mutex::default() });
         let unavailable = |error: rustls::Error| TlsError::Unavailable(error.to_string());
         let mut config = ServerConfig::builder_with_provider(provider)
             .with_protocol_versions(&rules.versions())
@@ -138,7 +154,18 @@ impl Tls {
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
         let mut http2 = config.clone();
         http2.alpn_protocols.insert(0, b"h2".to_vec());
-        Ok(Tls { http1: Arc::new(config), http2: Arc::new(http2), stream })
+        Ok(Tls { http1: Arc::new(config), http2: Arc::new(http2), stream, defaults })
+    }
+
+    /// Has the defaults read anew. `None` where there are none: what was made up stays.
+    pub(crate) fn reload(&self, defaults: &[(String, String)]) -> Option<Reload> {
+        let (named, presented) = (defaults.to_vec(), self.defaults.clone());
+        (!named.is_empty()).then(|| {
+            Reload::new(move || {
+                presented.store(Arc::new(read_defaults(&named)?));
+                Ok(())
+            })
+        })
     }
 }
 
@@ -174,7 +201,7 @@ impl fmt::Debug for Tls {
 /// Finds the certificate for a handshake. Shared by all threads; handshakes are rare beside requests.
 struct Resolver {
     snapshots: Arc<snapshot::Cell>,
-    defaults: Vec<Arc<CertifiedKey>>,
+    defaults: Arc<Swap<Keys>>,
     made: Mutex<FxHashMap<Uuid, Made>>,
 }
 
@@ -192,12 +219,12 @@ impl ResolvesServerCert for Resolver {
         let schemes = hello.signature_schemes();
         // Without a name Kong presents its default, even if there is a certificate for the name `*`.
         let Some(name) = hello.server_name() else {
-            return choose(&self.defaults, schemes);
+            return choose(&self.defaults.load(), schemes);
         };
         let snapshot = self.snapshots.load();
         match snapshot.certificate_for(name) {
             Some(certificate) => choose(&self.keys(certificate)?, schemes),
-            None => choose(&self.defaults, schemes),
+            None => choose(&self.defaults.load(), schemes),
         }
     }
 }

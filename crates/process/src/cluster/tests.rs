@@ -33,9 +33,15 @@ fn shared(pair: &Pair) -> (Settings, Settings) {
 /// Shakes hands and says a word each way: with TLS 1.3 a client learns only then that it was
 /// refused.
 async fn meet(control: &Settings, data: &Settings, host: &str) -> Result<(), String> {
+    let (control, data) = (server(control).unwrap().unwrap(), client(data).unwrap().unwrap());
+    meet_with(&control, &data, host).await
+}
+
+/// As [`meet`], of sides that were made before.
+async fn meet_with(control: &Server, data: &Client, host: &str) -> Result<(), String> {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let acceptor = TlsAcceptor::from(server(control).unwrap().unwrap().config);
+    let acceptor = TlsAcceptor::from(control.config.clone());
     let served = tokio::spawn(async move {
         let (socket, _) = listener.accept().await?;
         let mut stream = acceptor.accept(socket).await?;
@@ -43,7 +49,7 @@ async fn meet(control: &Settings, data: &Settings, host: &str) -> Result<(), Str
         stream.shutdown().await?;
         Ok::<(), io::Error>(())
     });
-    let Client { config, name } = client(data).unwrap().unwrap();
+    let Client { config, name, .. } = data.clone();
     let name = name.unwrap_or_else(|| ServerName::try_from(host.to_owned()).unwrap());
     let socket = TcpStream::connect(address).await.unwrap();
     let asked = async {
@@ -212,4 +218,60 @@ fn what_is_wrong_with_the_settings_is_named() {
     let sources = Sources { flags, ..Sources::default() };
     let told = settings::resolve(Program::DataPlane, &sources).unwrap().settings;
     may_be_plain(&told, "cluster_control_plane", &at("cp.example")).unwrap();
+}
+
+#[tokio::test]
+async fn certificates_that_changed_on_disk_are_used_from_the_next_handshake_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    let write = |(certificate, key): &Pair| {
+        std::fs::write(path("crt"), certificate).unwrap();
+        std::fs::write(path("key"), key).unwrap();
+    };
+    let made = || shared_certificate(SystemTime::now() - DAY, 2 * DAY).unwrap();
+    write(&made());
+    let (control, data) = shared(&(path("crt"), path("key")));
+    let (control, data) = (server(&control).unwrap().unwrap(), client(&data).unwrap().unwrap());
+    assert_eq!(meet_with(&control, &data, "cp").await, Ok(()));
+
+    write(&made());
+    assert_eq!(meet_with(&control, &data, "cp").await, Ok(()), "nobody has looked yet");
+    control.reload.run().unwrap();
+    let refused = meet_with(&control, &data, "cp").await.unwrap_err();
+    assert!(refused.contains("NotShared"), "{refused}");
+    data.reload.run().unwrap();
+    assert_eq!(meet_with(&control, &data, "cp").await, Ok(()));
+
+    // A key of another certificate, no file at all: what is in use stays.
+    std::fs::write(path("key"), made().1).unwrap();
+    let error = control.reload.run().unwrap_err().to_string();
+    assert!(error.contains("cluster_cert_key: is not the key of cluster_cert"), "{error}");
+    std::fs::remove_file(path("crt")).unwrap();
+    let error = data.reload.run().unwrap_err().to_string();
+    assert!(error.starts_with("cluster_cert: is no PEM text, and no file"), "{error}");
+    assert_eq!(meet_with(&control, &data, "cp").await, Ok(()));
+}
+
+#[tokio::test]
+async fn authorities_change_with_the_certificates() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    let write = |authority: &Authority| {
+        let (certificate, key) = issued(authority, "cp.test", SystemTime::now() + DAY);
+        std::fs::write(path("ca"), authority.pem()).unwrap();
+        std::fs::write(path("crt"), certificate).unwrap();
+        std::fs::write(path("key"), key).unwrap();
+    };
+    write(&authority("first"));
+    let pair = (path("crt"), path("key"));
+    let ca = path("ca");
+    let pki = [("cluster_mtls", "pki"), ("cluster_ca_cert", ca.as_str())];
+    let control = server(&settings(Program::ControlPlane, &pair, &pki)).unwrap().unwrap();
+    let data = client(&settings(Program::DataPlane, &pair, &pki)).unwrap().unwrap();
+    assert_eq!(meet_with(&control, &data, "cp.test").await, Ok(()));
+    write(&authority("second"));
+    data.reload.run().unwrap();
+    assert!(meet_with(&control, &data, "cp.test").await.is_err(), "of different authorities");
+    control.reload.run().unwrap();
+    assert_eq!(meet_with(&control, &data, "cp.test").await, Ok(()));
 }

@@ -39,7 +39,12 @@ impl Authority {
 /// A server with TLS, and its certificate, PEM.
 async fn secure(clients: Clients, http2: bool, limits: Limits) -> (Server, String) {
     let (certificate, key) = tls::self_signed().unwrap();
-    let config = tls::server(tls::certified(&certificate, &key).unwrap(), clients, http2).unwrap();
+    let config = tls::server(
+        process::Swap::new(tls::certified(&certificate, &key).unwrap()),
+        clients,
+        http2,
+    )
+    .unwrap();
     (server_with(Tls::new(Arc::new(config)), limits).await, certificate)
 }
 
