@@ -112,6 +112,7 @@ impl Crowd {
                 frequency: settings.db_update_frequency,
                 cache_ttl: None,
                 data_dir: None,
+                snapshot_key: None,
                 seed: number as u64,
             });
             let (status, shutdown) = (client.status(), shutdown.clone());
