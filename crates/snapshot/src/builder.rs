@@ -11,6 +11,7 @@ use model::{
 };
 use plugin::{Instance, Node, Phases, Registry, Scope};
 use rustc_hash::FxBuildHasher;
+use schema::Nothing;
 use uuid::Uuid;
 
 use crate::chain::{Place, Running};
@@ -249,7 +250,11 @@ impl Builder {
             return Err(reason);
         };
         let previous = self.running_plugin(id).and_then(|running| running.plugin.clone());
-        let (config, previous, node) = (&entity.config, previous.as_ref(), &self.node);
+        let (previous, node) = (previous.as_ref(), &self.node);
+        // An older version stored it without the fields that were added since.
+        let mut config = entity.config;
+        definition.listing.config.complete(&mut config, &Nothing);
+        let config = &config;
         // A scope, a condition or a limit that is left out would let through what it should not.
         let built = only_whole(unknown)
             .and_then(|()| match definition.listing.schema.get_path("config") {

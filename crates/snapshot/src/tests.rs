@@ -36,6 +36,9 @@ fn build(instance: &Instance<'_>) -> Result<Arc<dyn Plugin>, BuildError> {
     if instance.config.contains_key("broken") {
         return Err(BuildError("it is broken".to_owned()));
     }
+    if !instance.config.contains_key("added") {
+        return Err(BuildError("what an older version stored is not completed".to_owned()));
+    }
     match instance.config.get("password").and_then(Value::as_str) {
         None | Some("open sesame") => Ok(Arc::new(Marker)),
         Some(other) => Err(BuildError(format!("'{other}' opens nothing"))),
@@ -46,7 +49,9 @@ fn builder() -> Builder {
     let phases = Phases { access: true, ..Phases::default() };
     let definition = |name| {
         static CONFIG: LazyLock<schema::Record> = LazyLock::new(|| {
-            schema::Record::new("").field("password", Field::string().referenceable())
+            schema::Record::new("")
+                .field("password", Field::string().referenceable())
+                .field("added", Field::string().default("later"))
         });
         let listing = Listing {
             name,

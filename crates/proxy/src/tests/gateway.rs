@@ -65,11 +65,24 @@ impl Gateway {
 
     /// Serves these entities, too, from the next request on.
     pub(crate) fn apply(&mut self, entities: &[(&'static str, Value)]) {
+        assert_eq!(self.apply_newer(entities), []);
+    }
+
+    /// As [`Gateway::apply`], with entities of a newer version; what was rejected of them.
+    pub(crate) fn apply_newer(
+        &mut self,
+        entities: &[(&'static str, Value)],
+    ) -> Vec<snapshot::Rejection> {
         let changes = changes(entities);
         let applied =
             self.builder.apply(&[Transaction { prev: 1, revision: 2, committed_us: 0, changes }]);
-        assert!(applied.rejections.is_empty(), "{:?}", applied.rejections);
         self.cell.swap(applied.snapshot);
+        applied.rejections
+    }
+
+    /// Reads certificates anew.
+    pub(crate) fn reload(&self) -> Result<(), process::tls::TlsError> {
+        self.running.as_ref().unwrap().reload_certificates().unwrap().run()
     }
 
     /// One service at `backend` with a route for every path.

@@ -15,6 +15,7 @@ mod plugins;
 mod proxy_protocol;
 mod retries;
 mod routing;
+mod skew;
 mod smuggling;
 mod streams;
 mod tls;

@@ -240,6 +240,37 @@ async fn the_certificate_follows_the_name_and_the_snapshot() {
 }
 
 #[tokio::test]
+async fn certificates_on_disk_are_read_anew_when_asked_and_bad_ones_left_alone() {
+    let (authority, folder) = (Authority::new("authority"), tempfile::tempdir().unwrap());
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    let write = |pem: &Pem| {
+        std::fs::write(path("crt"), &pem.certificate).unwrap();
+        std::fs::write(path("key"), &pem.key).unwrap();
+    };
+    let (first, second) = (authority.issue("first"), authority.issue("second"));
+    write(&first);
+    let gateway = Gateway::with(&[], |options| {
+        with_tls(options);
+        options.certificates = vec![(path("crt"), path("key"))];
+    });
+    let mut open = Client::over(connect(gateway.address, "a.test", &[b"http/1.1"]).await);
+    assert_eq!(presented(&gateway, "a.test").await, der(&first));
+    write(&second);
+    assert_eq!(presented(&gateway, "a.test").await, der(&first), "nobody has asked yet");
+    gateway.reload().unwrap();
+    assert_eq!(presented(&gateway, "a.test").await, der(&second));
+
+    std::fs::write(path("key"), &first.key).unwrap();
+    let error = gateway.reload().unwrap_err().to_string();
+    assert!(error.starts_with("ssl_cert: "), "{error}");
+    std::fs::write(path("crt"), "nonsense").unwrap();
+    assert!(gateway.reload().is_err());
+    assert_eq!(presented(&gateway, "127.0.0.1").await, der(&second));
+    open.send("GET / HTTP/1.1\r\nHost: a.test\r\n\r\n").await;
+    assert!(open.answer().await.0.starts_with("HTTP/1.1 404"), "what is open stays open");
+}
+
+#[tokio::test]
 async fn plain_http_is_told_to_use_https() {
     let gateway = Gateway::with(&[], with_tls);
     let answer = gateway.once("GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
