@@ -9,5 +9,6 @@ mod rollouts;
 mod scale;
 mod siblings;
 mod simulation;
+mod skew;
 mod sqlite;
 mod store;
