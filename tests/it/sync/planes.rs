@@ -323,7 +323,8 @@ impl DataPlane {
         DataPlane::following(settings, between)
     }
 
-    fn following<A: Apply + Sync>(
+    /// One with these settings, with something between what it follows and what it serves.
+    pub(super) fn following<A: Apply + Sync>(
         settings: subscribe::Settings,
         between: impl FnOnce(Served) -> A,
     ) -> DataPlane {

@@ -25,7 +25,7 @@ use wire::v1;
 use wire::v1::config_sync_client::ConfigSyncClient;
 use wire::v1::watch_frame::Kind as Frame;
 
-use super::planes::{ControlPlane, DataPlane, SOON, Served, Wire};
+use super::planes::{ControlPlane, DataPlane, SOON, Served, Wire, follower};
 use super::store::{FaultyStore, SERVICES};
 
 /// A field of number 999 that is a number: no message has one.
@@ -283,7 +283,7 @@ async fn the_control_plane_hears_what_a_data_plane_keeps_out() {
     ]);
     let control_plane = ControlPlane::start(&store);
     let endpoints = vec![Wire::to(&control_plane).endpoint("cp")];
-    let mut data_plane = DataPlane::driving(1, endpoints, None, None, |also| {
+    let mut data_plane = DataPlane::following(follower(1, endpoints), |also| {
         let node = plugin::Node::detached();
         let builder = Builder::new(router::Rules::default(), plugins::bundled(), node, 1);
         Real { builder, also }
