@@ -184,7 +184,9 @@ fn open(gateway: &Gateway) -> Result<TcpStream> {
 
 /// One request, and the whole of its answer: 100 bytes of `x` at the end.
 fn request(stream: &mut TcpStream) -> Result<()> {
-    write!(stream, "GET /small HTTP/1.1\r\nHost: {HOST}\r\n\r\n")?;
+    // In one piece: the second would wait for the first to be acknowledged.
+    let head = format!("GET /small HTTP/1.1\r\nHost: {HOST}\r\n\r\n");
+    stream.write_all(head.as_bytes())?;
     let mut answer = Vec::with_capacity(1024);
     let mut buffer = [0; 4096];
     while !answer.ends_with(&[b'x'; 100]) {
