@@ -1,13 +1,15 @@
 //! The database: opened at the start, watched while the process runs.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use lifecycle::Readiness;
 use process::{DirectoryError, Process};
 use settings::{Database, Settings};
 use store::Store;
-use store_sql::{PostgresOptions, SqliteOptions, Tls};
+use store_sql::{PostgresOptions, ReplicaOptions, ReplicaReads, SqliteOptions, Tls};
+use telemetry::metrics::{Kind, Registry};
 
 /// The SQLite file in the data directory.
 const SQLITE_FILE: &str = "weir.db";
@@ -36,6 +38,42 @@ pub enum OpenError {
 /// When it cannot be reached or used, with what to change.
 pub async fn open(settings: &Settings) -> Result<Arc<dyn Store>, OpenError> {
     Ok(store_sql::open(&database(settings)?).await?)
+}
+
+/// As [`open`], with what becomes of the reads of a replica in the metrics.
+pub(crate) async fn open_measured(
+    settings: &Settings,
+    metrics: &Registry,
+) -> Result<Arc<dyn Store>, OpenError> {
+    let database = database(settings)?;
+    if let store_sql::Database::Postgres(PostgresOptions { replica: Some(replica), .. }) = &database
+    {
+        tell_of(metrics, replica.reads.clone());
+        if settings.db_update_propagation.is_zero() {
+            tracing::warn!(
+                host = settings.pg_ro_host,
+                "pg_ro_host is set and db_update_propagation is 0: data planes may serve a change \
+                 before this Admin API reads it, when another control plane made it and the \
+                 replica lags; set db_update_propagation to the longest lag to expect"
+            );
+        }
+    }
+    Ok(store_sql::open(&database).await?)
+}
+
+fn tell_of(metrics: &Registry, reads: Arc<ReplicaReads>) {
+    metrics.collect(move |text| {
+        const NAME: &str = "weir_database_replica_reads_total";
+        text.family(NAME, Kind::Counter, "Reads by what became of asking the replica for them");
+        for (result, count) in [
+            ("served", &reads.served),
+            ("behind", &reads.behind),
+            ("unreachable", &reads.unreachable),
+            ("passed_over", &reads.passed_over),
+        ] {
+            text.whole(NAME, &[("result", result)], count.load(Ordering::Relaxed));
+        }
+    });
 }
 
 /// Brings the tables to this version, and names the migrations that this took.
@@ -103,23 +141,54 @@ fn database(settings: &Settings) -> Result<store_sql::Database, DirectoryError> 
 }
 
 fn postgres(settings: &Settings) -> PostgresOptions {
-    PostgresOptions {
+    let primary = PostgresOptions {
         host: settings.pg_host.clone(),
         port: settings.pg_port,
         user: settings.pg_user.clone(),
         password: settings.pg_password.as_ref().map(|password| password.expose().to_owned()),
         database: settings.pg_database.clone(),
         schema: settings.pg_schema.clone(),
-        tls: match (settings.pg_ssl, settings.pg_ssl_verify) {
-            (false, _) => Tls::Off,
-            (true, false) => Tls::Unverified,
-            (true, true) => Tls::Verified { roots: None },
-        },
+        tls: tls(settings.pg_ssl, settings.pg_ssl_verify),
         connect_timeout: settings.pg_timeout,
-        pool_size: match u32::try_from(settings.pg_max_concurrent_queries) {
-            Ok(0) => READERS,
-            Ok(readers) => readers,
-            Err(_) => u32::MAX,
-        },
+        pool_size: readers(settings.pg_max_concurrent_queries),
+        replica: None,
+    };
+    let replica = settings.pg_ro_host.as_ref().map(|host| replica(settings, &primary, host));
+    PostgresOptions { replica, ..primary }
+}
+
+/// What is not given for it is as for the primary.
+fn replica(settings: &Settings, primary: &PostgresOptions, host: &str) -> ReplicaOptions {
+    let or = |given: &Option<String>, primary: &String| given.as_ref().unwrap_or(primary).clone();
+    let password = settings.pg_ro_password.as_ref().map(|password| password.expose().to_owned());
+    let ssl = settings.pg_ro_ssl.unwrap_or(settings.pg_ssl);
+    let server = PostgresOptions {
+        host: host.to_owned(),
+        port: settings.pg_ro_port.unwrap_or(primary.port),
+        user: or(&settings.pg_ro_user, &primary.user),
+        password: password.or_else(|| primary.password.clone()),
+        database: or(&settings.pg_ro_database, &primary.database),
+        schema: settings.pg_ro_schema.clone().or_else(|| primary.schema.clone()),
+        tls: tls(ssl, settings.pg_ro_ssl_verify.unwrap_or(settings.pg_ssl_verify)),
+        connect_timeout: settings.pg_ro_timeout.unwrap_or(primary.connect_timeout),
+        pool_size: settings.pg_ro_max_concurrent_queries.map_or(primary.pool_size, readers),
+        replica: None,
+    };
+    ReplicaOptions { server: Box::new(server), reads: Arc::default() }
+}
+
+fn tls(on: bool, verified: bool) -> Tls {
+    match (on, verified) {
+        (false, _) => Tls::Off,
+        (true, false) => Tls::Unverified,
+        (true, true) => Tls::Verified { roots: None },
+    }
+}
+
+fn readers(setting: u64) -> u32 {
+    match u32::try_from(setting) {
+        Ok(0) => READERS,
+        Ok(readers) => readers,
+        Err(_) => u32::MAX,
     }
 }

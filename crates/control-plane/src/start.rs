@@ -116,7 +116,7 @@ pub async fn start(
         )?,
     };
     let node_id = process::node_id(settings)?;
-    let store = database::open(settings).await?;
+    let store = database::open_measured(settings, &process.metrics).await?;
 
     let role = if together.is_some() { Role::Traditional } else { Role::ControlPlane };
     let (pipe, local, explain) = match together {

@@ -75,6 +75,29 @@ pub(crate) const MILLISECONDS: Syntax<Duration> = Syntax {
     show: |value| Shown::Number(value.as_secs_f64() * 1_000.0),
 };
 
+/// As another one when nothing is given.
+pub(crate) const OPTIONAL_MILLISECONDS: Syntax<Option<Duration>> = Syntax {
+    what: "milliseconds, greater than 0",
+    parse: |text| if text.is_empty() { Ok(None) } else { (MILLISECONDS.parse)(text).map(Some) },
+    show: |value| {
+        value.map_or(Shown::Nothing, |value| Shown::Number(value.as_secs_f64() * 1_000.0))
+    },
+};
+
+/// As another one when nothing is given.
+pub(crate) const OPTIONAL_COUNT: Syntax<Option<u64>> = Syntax {
+    what: "a number, 0 or greater",
+    parse: |text| if text.is_empty() { Ok(None) } else { whole(text).map(Some) },
+    show: |value| value.map_or(Shown::Nothing, |value| Shown::Number(value as f64)),
+};
+
+/// As another one when nothing is given.
+pub(crate) const OPTIONAL_SWITCH: Syntax<Option<bool>> = Syntax {
+    what: "on or off",
+    parse: |text| if text.is_empty() { Ok(None) } else { (SWITCH.parse)(text).map(Some) },
+    show: |value| value.map_or(Shown::Nothing, Shown::Bool),
+};
+
 pub(crate) const COUNT: Syntax<u64> = Syntax {
     what: "a number, 0 or greater",
     parse: whole,
@@ -94,6 +117,13 @@ pub(crate) const PORT: Syntax<u16> = Syntax {
         Ok(port) => Ok(port),
     },
     show: |value| Shown::Number(f64::from(*value)),
+};
+
+/// As another one when nothing is given.
+pub(crate) const OPTIONAL_PORT: Syntax<Option<u16>> = Syntax {
+    what: "a port number",
+    parse: |text| if text.is_empty() { Ok(None) } else { (PORT.parse)(text).map(Some) },
+    show: |value| value.map_or(Shown::Nothing, |value| Shown::Number(f64::from(value))),
 };
 
 pub(crate) const WORKERS: Syntax<Option<NonZeroUsize>> = Syntax {

@@ -15,7 +15,8 @@ use crate::declare::{Default, Program, Setting, settings};
 use crate::fault::{Fault, Origin};
 use crate::load::Reader;
 use crate::syntax::{
-    COUNT, DIRECTORY, FILE_OR_OFF, MILLISECONDS, OPTIONAL_FILE, OPTIONAL_SECONDS, OPTIONAL_SECRET,
+    COUNT, DIRECTORY, FILE_OR_OFF, MILLISECONDS, OPTIONAL_COUNT, OPTIONAL_FILE,
+    OPTIONAL_MILLISECONDS, OPTIONAL_PORT, OPTIONAL_SECONDS, OPTIONAL_SECRET, OPTIONAL_SWITCH,
     OPTIONAL_TEXT, OPTIONAL_UUID, PORT, SECONDS, SECONDS_OR_ZERO, SECRETS, SHARE, SIZE, SWITCH,
     Shown, TEXT, TEXTS, WORKERS,
 };
@@ -142,6 +143,27 @@ settings! {
         pg_ssl_verify: bool = SWITCH, "off", CONTROL;
         /// Connections to the server at once; 0 is Weir's choice (16).
         pg_max_concurrent_queries: u64 = COUNT, "0", CONTROL, alias "pg_pool_size";
+        /// Host of a replica (hot standby) of the server. What the Admin API reads comes from
+        /// there when it has all that this process has written or seen, else from the server.
+        pg_ro_host: Option<String> = OPTIONAL_TEXT, "", CONTROL;
+        /// Its port; pg_port when not given, as with all that follow.
+        pg_ro_port: Option<u16> = OPTIONAL_PORT, "", CONTROL;
+        /// Name of the database there.
+        pg_ro_database: Option<String> = OPTIONAL_TEXT, "", CONTROL;
+        /// Schema in the database there.
+        pg_ro_schema: Option<String> = OPTIONAL_TEXT, "", CONTROL;
+        /// User of the database there.
+        pg_ro_user: Option<String> = OPTIONAL_TEXT, "", CONTROL;
+        /// The user's password there.
+        pg_ro_password: Option<Secret> = OPTIONAL_SECRET, "", CONTROL;
+        /// How long a read from there may take before the server is asked instead.
+        pg_ro_timeout: Option<Duration> = OPTIONAL_MILLISECONDS, "", CONTROL;
+        /// Whether the connection there must be encrypted.
+        pg_ro_ssl: Option<bool> = OPTIONAL_SWITCH, "", CONTROL;
+        /// Whether the certificate there is verified (needs pg_ro_ssl).
+        pg_ro_ssl_verify: Option<bool> = OPTIONAL_SWITCH, "", CONTROL;
+        /// Connections there at once; 0 is Weir's choice (16).
+        pg_ro_max_concurrent_queries: Option<u64> = OPTIONAL_COUNT, "", CONTROL, alias "pg_ro_pool_size";
     }
 
     "Routing" {
@@ -325,6 +347,9 @@ impl Settings {
         }
         if self.pg_ssl_verify && !self.pg_ssl {
             fault("pg_ssl_verify", "needs pg_ssl = on");
+        }
+        if self.pg_ro_ssl_verify == Some(true) && !self.pg_ro_ssl.unwrap_or(self.pg_ssl) {
+            fault("pg_ro_ssl_verify", "needs pg_ro_ssl = on");
         }
     }
 }

@@ -30,6 +30,7 @@ mod options;
 mod plan;
 mod pools;
 mod postgres;
+mod replica;
 mod sql;
 mod sql_store;
 mod sqlite;
@@ -46,7 +47,7 @@ use store::Store;
 
 pub use migrate::{migrate, pending};
 pub use open_error::OpenError;
-pub use options::{Database, PostgresOptions, SqliteOptions, Tls};
+pub use options::{Database, PostgresOptions, ReplicaOptions, ReplicaReads, SqliteOptions, Tls};
 
 /// Opens the store on either database; see [`open_postgres`] and [`open_sqlite`].
 ///

@@ -2,6 +2,8 @@
 
 use std::fmt;
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 /// Which database the store is kept in.
@@ -32,8 +34,38 @@ pub struct PostgresOptions {
     pub tls: Tls,
     /// How long connecting, and waiting for a free connection, may take.
     pub connect_timeout: Duration,
-    /// How many connections read at the same time, at least 1. Four more write and notify.
+    /// How many connections read at the same time, at least 1. Five more write and notify.
     pub pool_size: u32,
+    /// Where reads may go instead.
+    pub replica: Option<ReplicaOptions>,
+}
+
+/// A replica of the database: a hot standby that follows it.
+#[derive(Clone, Debug)]
+pub struct ReplicaOptions {
+    /// How it is reached; a replica of its own counts for nothing.
+    pub server: Box<PostgresOptions>,
+    /// What becomes of the reads.
+    pub reads: Arc<ReplicaReads>,
+}
+
+/// How many reads came from a replica, and why the others did not.
+#[derive(Debug, Default)]
+pub struct ReplicaReads {
+    /// They came from there.
+    pub served: AtomicU64,
+    /// It had not reached the newest revision that this process has written or seen.
+    pub behind: AtomicU64,
+    /// It did not answer.
+    pub unreachable: AtomicU64,
+    /// It was not asked, since it was of no use a moment ago.
+    pub passed_over: AtomicU64,
+}
+
+impl ReplicaReads {
+    pub(crate) fn count(of: &AtomicU64) {
+        of.fetch_add(1, Ordering::Relaxed);
+    }
 }
 
 /// The encryption of a connection to Postgres.
@@ -79,6 +111,7 @@ impl fmt::Debug for PostgresOptions {
             .field("tls", &self.tls)
             .field("connect_timeout", &self.connect_timeout)
             .field("pool_size", &self.pool_size)
+            .field("replica", &self.replica)
             .finish()
     }
 }

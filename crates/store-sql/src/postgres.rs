@@ -15,8 +15,9 @@ use crate::lane::{Lane, Lanes};
 use crate::migrate;
 use crate::notices::Board;
 use crate::open_error::OpenError;
-use crate::options::{PostgresOptions, Tls};
+use crate::options::{PostgresOptions, ReplicaOptions, Tls};
 use crate::pools::{Pool, Pools};
+use crate::replica::Replica;
 use crate::sql::read;
 use crate::sql_store::{SqlStore, Task, head};
 
@@ -98,8 +99,14 @@ pub(crate) async fn open(options: &PostgresOptions) -> Result<SqlStore, OpenErro
     let listen = notify::listen(reader, options.connect_timeout, heard);
     let tasks = vec![Task(tokio::spawn(announce)), Task(tokio::spawn(listen))];
     let own = self::pool(options, 1).connect_lazy_with(session(options, &NOTICES));
+    let replica = options.replica.as_ref().map(|ReplicaOptions { server, reads }| {
+        let pool =
+            self::pool(server, server.pool_size.max(1)).connect_lazy_with(session(server, &READER));
+        let patience = server.connect_timeout;
+        Replica::new(pool, server.place(), patience, growth.clone(), reads.clone())
+    });
     let board = Board { own: Some(Pools { pool: Pool::Postgres(own), place }), news };
-    Ok(SqlStore { pools, lanes, growth, board, tasks, lock: None })
+    Ok(SqlStore { pools, replica, lanes, growth, board, tasks, lock: None })
 }
 
 /// Connections that are made when they are needed, and tried when they lay idle.

@@ -20,7 +20,8 @@ use crate::lane::Lanes;
 use crate::ledger::Kept;
 use crate::notices::{self, Board};
 use crate::pools::{Arg, Pools, Record};
-use crate::sql::{counters, read, state};
+use crate::replica::Replica;
+use crate::sql::{Statement, counters, read, state};
 
 /// About so many changes are dropped from the log in one transaction, so that writes wait only
 /// shortly for it.
@@ -30,6 +31,8 @@ const COMPACT_STEP: i64 = 2000;
 #[derive(Debug)]
 pub(crate) struct SqlStore {
     pub(crate) pools: Pools,
+    /// Where reads may go that need not see what other processes have just written.
+    pub(crate) replica: Option<Replica>,
     pub(crate) lanes: Lanes,
     pub(crate) growth: Growth,
     pub(crate) board: Board,
@@ -54,7 +57,7 @@ impl Drop for Task {
 impl Store for SqlStore {
     async fn get(&self, kind: &str, id: Uuid) -> Result<Option<Entity>, Error> {
         let args = [Arg::Text(kind), Arg::Id(id)];
-        Ok(self.pools.fetch(&read::GET, &args, entity).await?.pop())
+        Ok(self.fetch(&read::GET, &args, entity).await?.pop())
     }
 
     async fn find(&self, kind: &str, key: &Key) -> Result<Option<Entity>, Error> {
@@ -64,7 +67,7 @@ impl Store for SqlStore {
         }
         let value = indexed(&key.value);
         let args = [Arg::Text(kind), Arg::Text(key.field), Arg::Text(&value)];
-        Ok(self.pools.fetch(&read::FIND, &args, entity).await?.pop())
+        Ok(self.fetch(&read::FIND, &args, entity).await?.pop())
     }
 
     async fn keyed_before(
@@ -76,7 +79,7 @@ impl Store for SqlStore {
     ) -> Result<Vec<Entity>, Error> {
         let limit = Arg::Int(i64::from(limit));
         let args = [Arg::Text(kind), Arg::Text(field), Arg::Text(before), limit];
-        self.pools.fetch(&read::KEYED_BEFORE, &args, entity).await
+        self.fetch(&read::KEYED_BEFORE, &args, entity).await
     }
 
     async fn list(&self, query: &ListQuery) -> Result<Page, Error> {
@@ -99,20 +102,20 @@ impl Store for SqlStore {
             let [kind, first, limit] = page;
             let tags = [Arg::Texts(&tags), Arg::Int(needed)];
             let args = [kind, first, limit, tags[0], tags[1], Arg::Text(field), Arg::Id(to_id)];
-            self.pools.fetch(&read::LIST_REFERRING, &args, entity).await?
+            self.fetch(&read::LIST_REFERRING, &args, entity).await?
         } else if needed == 0 {
-            self.pools.fetch(&read::LIST, &page, entity).await?
+            self.fetch(&read::LIST, &page, entity).await?
         } else if tags.is_empty() {
             return Ok(end); // any of no tags
         } else if needed > 1 || tags.len() == 1 {
             let [kind, first, limit] = page;
             let one = tags.first().map_or("", String::as_str);
             let args = [kind, first, limit, Arg::Texts(&tags), Arg::Int(needed), Arg::Text(one)];
-            self.pools.fetch(&read::LIST_ALL_TAGS, &args, entity).await?
+            self.fetch(&read::LIST_ALL_TAGS, &args, entity).await?
         } else {
             let [kind, first, limit] = page;
             let args = [kind, first, limit, Arg::Texts(&tags)];
-            self.pools.fetch(&read::LIST_ANY_TAG, &args, entity).await?
+            self.fetch(&read::LIST_ANY_TAG, &args, entity).await?
         };
         let size = usize::try_from(query.size).unwrap_or(usize::MAX);
         let more = entities.len() > size;
@@ -140,18 +143,18 @@ impl Store for SqlStore {
         match tag {
             Some(tag) => {
                 let args = [Arg::Text(tag), Arg::Text(kind), Arg::Id(id), limit];
-                self.pools.fetch(&read::TAGGED, &args, tagged).await
+                self.fetch(&read::TAGGED, &args, tagged).await
             }
             None => {
                 let tag = after.map_or("", |after| &after.tag);
                 let args = [Arg::Text(tag), Arg::Text(kind), Arg::Id(id), limit];
-                self.pools.fetch(&read::TAGS, &args, tagged).await
+                self.fetch(&read::TAGS, &args, tagged).await
             }
         }
     }
 
     async fn referrers(&self, kind: &str, id: Uuid) -> Result<Vec<Entity>, Error> {
-        self.pools.fetch(&read::REFERRERS, &[Arg::Text(kind), Arg::Id(id)], entity).await
+        self.fetch(&read::REFERRERS, &[Arg::Text(kind), Arg::Id(id)], entity).await
     }
 
     async fn write(&self, set: WriteSet) -> Result<Committed, Error> {
@@ -159,7 +162,12 @@ impl Store for SqlStore {
             return Ok(Committed { at: self.head().await?.at, changes: Vec::new() });
         }
         storable(&set)?;
-        self.lanes.write(set).await
+        let written = self.lanes.write(set).await;
+        if self.replica.is_some() && written.is_err() {
+            // What stands in the way may be newer than all that is known here: it must be read next.
+            self.head().await?;
+        }
+        written
     }
 
     async fn head(&self) -> Result<Head, Error> {
@@ -326,6 +334,21 @@ impl Store for SqlStore {
 }
 
 impl SqlStore {
+    /// What the Admin API reads, from the replica if that has all that is known here.
+    async fn fetch<T: Send>(
+        &self,
+        statement: &Statement,
+        args: &[Arg<'_>],
+        each: fn(Record<'_>) -> Result<T, sqlx::Error>,
+    ) -> Result<Vec<T>, Error> {
+        if let Some(replica) = &self.replica
+            && let Some(rows) = replica.fetch(statement, args, each).await
+        {
+            return Ok(rows);
+        }
+        self.pools.fetch(statement, args, each).await
+    }
+
     fn empty(&self) -> Error {
         Error::Failed(format!(
             "{}: the table store_state is empty; restore a backup",

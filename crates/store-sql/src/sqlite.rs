@@ -60,7 +60,7 @@ pub(crate) async fn open(options: &SqliteOptions) -> Result<SqlStore, OpenError>
     let lane = Lane::start(SqliteLedger::new(place, writer), move |at| known.reached(at));
     let lanes = Lanes::new(lane, None);
     let board = Board { own: None, news: Arc::default() };
-    Ok(SqlStore { pools, lanes, growth, board, tasks: Vec::new(), lock: Some(lock) })
+    Ok(SqlStore { pools, replica: None, lanes, growth, board, tasks: Vec::new(), lock: Some(lock) })
 }
 
 /// The connection that writes, to a file that is sound and nobody else's.

@@ -54,13 +54,17 @@ struct Shell {
 }
 
 /// What the watching shell does: makes a cluster, then obeys its input, and when that ends, takes
-/// everything away. `$1` is the directory of the programs, `$2` the port, then settings.
+/// everything away. `$1` is the directory of the programs, `$2` the port, `$3` the port of the server
+/// that this one is a replica of or `-`, then settings.
 const WATCH: &str = r#"
-bin=$1; port=$2; shift 2
+bin=$1; port=$2; primary=$3; shift 3
 dir=$(mktemp -d "${TMPDIR:-/tmp}/weir-postgres-XXXXXX") || exit 1
 trap 'kill -QUIT $server 2>/dev/null; wait $server 2>/dev/null; rm -rf "$dir"' EXIT
-"$bin/initdb" -D "$dir/data" -U weir -A trust -E UTF8 --locale=C --no-sync >"$dir/log" 2>&1 \
-    || { echo "failed initdb: $(tail -n 3 "$dir/log" | tr '\n' ' ')"; exit 1; }
+case $primary in
+    -) "$bin/initdb" -D "$dir/data" -U weir -A trust -E UTF8 --locale=C --no-sync ;;
+    *) "$bin/pg_basebackup" -D "$dir/data" -h 127.0.0.1 -p "$primary" -U weir -R -X stream -c fast \
+        --no-sync ;;
+esac >"$dir/log" 2>&1 || { echo "failed to begin: $(tail -n 3 "$dir/log" | tr '\n' ' ')"; exit 1; }
 start() {
     "$bin/postgres" -D "$dir/data" -k "$dir" -p "$port" -c listen_addresses=127.0.0.1 "$@" \
         >>"$dir/log" 2>&1 </dev/null &
@@ -114,11 +118,28 @@ impl Server {
     /// # Errors
     /// When there is no Postgres to be found, or it does not start.
     pub fn start(settings: &[(&str, &str)]) -> Result<Server, NoPostgres> {
+        Server::begin(settings, "-")
+    }
+
+    /// Starts a server that follows this one and can be read: a hot standby.
+    ///
+    /// # Errors
+    /// When it does not start.
+    pub fn replica(&self) -> Result<Server, NoPostgres> {
+        Server::begin(&[("fsync", "off")], &self.port.to_string())
+    }
+
+    /// Its port on 127.0.0.1.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    fn begin(settings: &[(&str, &str)], primary: &str) -> Result<Server, NoPostgres> {
         let programs = find()?;
         let mut last = NoPostgres("it was not tried".to_owned());
         // Between choosing a free port and using it, another process may take it.
         for _ in 0..3 {
-            match Server::start_once(&programs, settings) {
+            match Server::start_once(&programs, settings, primary) {
                 Ok(server) => return Ok(server),
                 Err(error) => last = error,
             }
@@ -126,7 +147,11 @@ impl Server {
         Err(last)
     }
 
-    fn start_once(programs: &Path, settings: &[(&str, &str)]) -> Result<Server, NoPostgres> {
+    fn start_once(
+        programs: &Path,
+        settings: &[(&str, &str)],
+        primary: &str,
+    ) -> Result<Server, NoPostgres> {
         let failed = |error: std::io::Error| NoPostgres(format!("starting it: {error}"));
         let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
             .and_then(|listener| listener.local_addr())
@@ -134,6 +159,7 @@ impl Server {
             .port();
         let mut command = as_user();
         command.args(["sh", "-c", WATCH, "weir-postgres"]).arg(programs).arg(port.to_string());
+        command.arg(primary);
         for (name, value) in [("max_connections", "200")].iter().chain(settings) {
             command.arg("-c").arg(format!("{name}={value}"));
         }
@@ -223,6 +249,7 @@ impl Server {
             tls: Tls::Off,
             connect_timeout: Duration::from_secs(5),
             pool_size: 5,
+            replica: None,
         }
     }
 

@@ -5,4 +5,5 @@ mod groups;
 mod killed;
 mod opening;
 mod postgres;
+mod replica;
 mod sqlite;

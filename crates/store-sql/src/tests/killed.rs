@@ -38,6 +38,7 @@ fn target() -> Option<(Database, u128)> {
             tls: Tls::Off,
             connect_timeout: Duration::from_secs(5),
             pool_size: 2,
+            replica: None,
         }),
         _ => panic!("{target}"),
     };

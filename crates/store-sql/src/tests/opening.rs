@@ -149,6 +149,7 @@ fn nowhere() -> PostgresOptions {
         tls: Tls::Off,
         connect_timeout: Duration::from_secs(5),
         pool_size: 2,
+        replica: None,
     }
 }
 
