@@ -173,6 +173,13 @@ pub struct Identity {
     pub authenticated_groups: Option<Vec<String>>,
 }
 
+impl Identity {
+    /// Whose requests go to one target where that is asked for: the consumer's id, or else the credential's.
+    pub fn subject(&self) -> Option<Uuid> {
+        self.consumer.as_ref().map(|consumer| consumer.id).or(self.credential)
+    }
+}
+
 /// When what happened, for the plugins that log and measure.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Timing {

@@ -207,7 +207,7 @@ impl Explainer {
             client,
             path: &normal,
             captures: &|name: &str| captured.get(name).map(<[u8]>::to_vec),
-            identity,
+            subject: identity.subject(),
             // A client without the cookie that ties it gets one by chance.
             new_uuid: &Uuid::nil,
         });

@@ -12,10 +12,10 @@ use std::{
 use balancer::{Affinity, Inputs, Lease, Outcome};
 use http1::{Decimal, Framing, RequestHead, ResponseHead};
 use model::{Protocol, Service};
-use plugin::Identity;
 use smallvec::SmallVec;
 use snapshot::{ServiceEntry, Snapshot};
 use upstream::{ConnectError, Key, Pooled, Secured, connect};
+use uuid::Uuid;
 
 use crate::{
     again::{Again, TryEnd},
@@ -392,14 +392,13 @@ pub(crate) struct Ties<'a> {
     pub(crate) path: &'a [u8],
     pub(crate) captures: &'a dyn Fn(&str) -> Option<Vec<u8>>,
     /// Who the client turned out to be.
-    pub(crate) identity: &'a Identity,
+    pub(crate) subject: Option<Uuid>,
     pub(crate) new_uuid: &'a dyn Fn() -> uuid::Uuid,
 }
 
 impl Inputs for Ties<'_> {
     fn consumer(&self) -> Option<Cow<'_, str>> {
-        let consumer = self.identity.consumer.as_ref().map(|consumer| consumer.id);
-        consumer.or(self.identity.credential).map(|id| id.to_string().into())
+        self.subject.map(|id| id.to_string().into())
     }
 
     fn client_ip(&self) -> IpAddr {

@@ -244,9 +244,9 @@ async fn proxy<'s, B: Body, A: Answer>(
         Some(captured) => captured.get(name).map(<[u8]>::to_vec),
         None => routing::captures(found.as_ref()).get(name).map(<[u8]>::to_vec),
     };
-    let (host, identity) = {
+    let (host, subject) = {
         let phases = phases.borrow();
-        (phases.onward().host.clone(), phases.identity().clone())
+        (phases.onward().host.clone(), phases.identity().subject())
     };
     let call = Call {
         thread,
@@ -274,7 +274,7 @@ async fn proxy<'s, B: Body, A: Answer>(
             client,
             path: &normal,
             captures: &captured,
-            identity: &identity,
+            subject,
             new_uuid: &|| thread.new_uuid(),
         },
         websocket: routing::asks_for_websocket(request),
