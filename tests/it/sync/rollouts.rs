@@ -230,3 +230,44 @@ async fn nobody_goes_back_for_want_of_a_label() {
     store.end_rollout(vec![put(1, "old"), gone(2)]);
     moody.current(&store, SOON).await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_wait_leaves_out_whom_another_control_plane_holds_back() {
+    let store = FaultyStore::new();
+    store.put(1, "old");
+    let stores = [store.clone(), store.for_another()];
+    let planes = stores.each_ref().map(ControlPlane::start);
+    let wires = planes.each_ref().map(Wire::to);
+    let mut canary = data_plane(1, "canary", vec![wires[0].endpoint("a")]);
+    let mut stable = data_plane(2, "stable", vec![wires[1].endpoint("b")]);
+    let opened = store.open_rollout();
+    for each in [&mut canary, &mut stable] {
+        serves(each, opened).await;
+        each.streaming(SOON).await;
+    }
+    let fleets = planes.each_ref().map(|one| one.publisher.fleet().clone());
+    for fleet in &fleets {
+        let both = fleet.wait_served(opened, Wanted::Count(2), FREQUENCY * 3).await;
+        assert!(both.reached, "{both:?}");
+    }
+    let newest = store.put(1, "new");
+    for fleet in &fleets {
+        let all = fleet.wait_served(newest, Wanted::All, SOON).await;
+        assert!(all.reached && all.lagging.is_empty(), "{all:?}");
+        assert_eq!(all.applied.iter().map(|one| one.id).collect::<Vec<_>>(), [canary.id]);
+        assert_eq!(all.held.iter().map(|one| one.id).collect::<Vec<_>>(), [stable.id]);
+        assert!(!fleet.wait_served(newest, Wanted::Count(2), SOON).await.reached);
+    }
+    // The end is waited for by all, also where it is not known yet.
+    stores[1].down(true);
+    let promoted = store.end_rollout(Vec::new());
+    let all = fleets[0].wait_served(promoted, Wanted::All, SOON).await;
+    assert!(!all.reached && all.lagging.len() == 1, "{all:?}");
+    let early = fleets[1].wait_served(promoted, Wanted::All, SOON).await;
+    assert!(!early.reached, "{early:?}");
+    stores[1].down(false);
+    for fleet in &fleets {
+        let all = fleet.wait_served(promoted, Wanted::All, FREQUENCY * 3).await;
+        assert!(all.reached && all.applied.len() == 2, "{all:?}");
+    }
+}
