@@ -290,7 +290,7 @@ pub(super) fn simulate(seed: u64, flaw: Option<Flaw>) -> Result<(usize, Duration
             cluster.happen(&mut random).await;
         }
         if cluster.store.rollout().await.expect("it can be read").is_some() {
-            cluster.turn(seed % 2 == 0).await;
+            cluster.turn(seed.is_multiple_of(2)).await;
         }
         cluster.heal();
         let converged = cluster.converge().await;
