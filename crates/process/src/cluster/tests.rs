@@ -228,7 +228,7 @@ async fn certificates_that_changed_on_disk_are_used_from_the_next_handshake_on()
         std::fs::write(path("crt"), certificate).unwrap();
         std::fs::write(path("key"), key).unwrap();
     };
-    let made = || shared_certificate(SystemTime::now() - DAY, 2 * DAY).unwrap();
+    let made = || shared_certificate(now() - DAY, 2 * DAY).unwrap();
     write(&made());
     let (control, data) = shared(&(path("crt"), path("key")));
     let (control, data) = (server(&control).unwrap().unwrap(), client(&data).unwrap().unwrap());
@@ -257,7 +257,7 @@ async fn authorities_change_with_the_certificates() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name).display().to_string();
     let write = |authority: &Authority| {
-        let (certificate, key) = issued(authority, "cp.test", SystemTime::now() + DAY);
+        let (certificate, key) = issued(authority, "cp.test", now() + DAY);
         std::fs::write(path("ca"), authority.pem()).unwrap();
         std::fs::write(path("crt"), certificate).unwrap();
         std::fs::write(path("key"), key).unwrap();
