@@ -3,6 +3,7 @@
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
+use std::time::Duration;
 
 use lifecycle::Failure;
 use process::{BindError, DirectoryError, Process, cluster};
@@ -30,6 +31,14 @@ use crate::{metrics, target_metrics};
 
 /// Why a data plane is not ready before its first configuration; Kong's words.
 const NO_CONFIGURATION: &str = "no configuration available (configuration hash is not initialized)";
+
+/// Why it is not with a configuration from its disk.
+const UNCONFIRMED: &str =
+    "the configuration is the last one from the disk, and control planes are asked for a newer one";
+
+/// No control plane that could bring a configuration from the disk up to date has answered within
+/// this: what there is is served.
+const CONFIRMED_WITHIN: Duration = Duration::from_secs(3);
 
 /// A data plane that runs; the process's tasks end it.
 #[derive(Debug)]
@@ -266,13 +275,22 @@ fn rules(settings: &Settings) -> router::Rules {
 }
 
 /// Not ready before the first configuration is served: a load balancer must not send requests that
-/// would be answered with 404.
+/// would be answered with 404. For the same reason, a configuration from the disk is first brought
+/// up to date, if a control plane is there to do so.
 fn wait_for_configuration(process: &Process, mut status: watch::Receiver<Status>) {
-    let guard = process.readiness.hold(NO_CONFIGURATION);
+    let nothing = process.readiness.hold(NO_CONFIGURATION);
+    let readiness = process.readiness.clone();
     process.tasks.background("first configuration", async move {
         // The client is gone only when the process is.
-        let _ = status.wait_for(|status| status.serving.is_some()).await;
-        drop(guard);
+        let first = status.wait_for(|status| status.serving.is_some());
+        if !first.await.is_ok_and(|status| status.restored) {
+            return;
+        }
+        let outdated = readiness.hold(UNCONFIRMED);
+        drop(nothing);
+        let confirmed = status.wait_for(|status| !status.restored);
+        let _ = tokio::time::timeout(CONFIRMED_WITHIN, confirmed).await;
+        drop(outdated);
     });
 }
 

@@ -26,8 +26,11 @@ use crate::status::Status;
 
 /// How much may arrive while something is applied: the rest waits at the control plane.
 const EVENTS: usize = 64;
-/// The file is written at most this often.
-const SAVE_PAUSE: Duration = Duration::from_secs(10);
+/// The file is written at most this often…
+const SAVE_PAUSE: Duration = Duration::from_secs(1);
+/// …and so many times longer than the last time took lies between two: a large configuration that
+/// changes all the time takes no more than a twentieth of a core and of the disk.
+const SAVE_SHARE: u32 = 20;
 /// The last report may take this long.
 const LAST_REPORT: Duration = Duration::from_secs(1);
 
@@ -51,10 +54,14 @@ enum Done {
     StreamOver,
     Reported(Option<Reply>),
     HealthReported(Heard),
-    Saved {
-        at: Cursor,
-        result: std::io::Result<()>,
-    },
+    Saved(Saved),
+}
+
+/// The file was written, or was not.
+struct Saved {
+    at: Cursor,
+    took: Duration,
+    result: std::io::Result<()>,
 }
 
 /// Everything that the loop holds but what is served.
@@ -271,7 +278,7 @@ impl Driver {
                 }
             }
             Ok(Done::HealthReported(heard)) => self.health.answered(heard, Instant::now()),
-            Ok(Done::Saved { at, result }) => self.was_saved(at, result),
+            Ok(Done::Saved(saved)) => self.was_saved(saved),
             Err(error) if error.is_cancelled() => {}
             Err(error) => return Err(error.into()),
         }
@@ -431,10 +438,7 @@ impl Driver {
         let Some((dir, kept)) = self.to_keep(serving) else { return };
         self.saving = true;
         let key = self.settings.snapshot_key.clone();
-        self.tasks.spawn_blocking(move || {
-            let at = kept.at;
-            Done::Saved { at, result: save(&dir, &kept, key.as_ref()) }
-        });
+        self.tasks.spawn_blocking(move || Done::Saved(save(&dir, &kept, key.as_ref())));
     }
 
     fn to_keep<A: Apply>(&self, serving: &Serving<A>) -> Option<(PathBuf, Kept)> {
@@ -443,9 +447,9 @@ impl Driver {
         Some((self.settings.data_dir.clone()?, kept))
     }
 
-    fn was_saved(&mut self, at: Cursor, result: std::io::Result<()>) {
+    fn was_saved(&mut self, Saved { at, took, result }: Saved) {
         self.saving = false;
-        self.save_at = Instant::now() + SAVE_PAUSE;
+        self.save_at = Instant::now() + SAVE_PAUSE.max(took * SAVE_SHARE);
         match result {
             Ok(()) => {
                 self.saved = Some(at);
@@ -489,23 +493,24 @@ impl Driver {
         while self.saving
             && let Some(done) = self.tasks.join_next().await
         {
-            if let Ok(Done::Saved { at, result }) = done {
-                self.was_saved(at, result);
+            if let Ok(Done::Saved(saved)) = done {
+                self.was_saved(saved);
             }
         }
         if self.save_due().is_some()
             && let Some((dir, kept)) = self.to_keep(serving)
         {
-            let (at, key) = (kept.at, self.settings.snapshot_key.take());
+            let key = self.settings.snapshot_key.take();
             match tokio::task::spawn_blocking(move || save(&dir, &kept, key.as_ref())).await {
-                Ok(result) => self.was_saved(at, result),
+                Ok(saved) => self.was_saved(saved),
                 Err(error) => tracing::error!(%error, "keeping the configuration crashed"),
             }
         }
     }
 }
 
-fn save(dir: &Path, kept: &Kept, key: Option<&SnapshotKey>) -> std::io::Result<()> {
-    std::fs::create_dir_all(dir)?;
-    disk::save(dir, kept, key)
+fn save(dir: &Path, kept: &Kept, key: Option<&SnapshotKey>) -> Saved {
+    let began = Instant::now();
+    let result = std::fs::create_dir_all(dir).and_then(|()| disk::save(dir, kept, key));
+    Saved { at: kept.at, took: began.elapsed(), result }
 }

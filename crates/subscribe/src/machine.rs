@@ -129,7 +129,7 @@ pub(crate) struct Machine {
     last_contact: Option<Instant>,
     /// What failed since it last succeeded, and was said to.
     complaints: Complaints,
-    /// A control plane has confirmed what is held, or replaced it.
+    /// A control plane has led what is held up to its head, or replaced it.
     confirmed: bool,
 }
 
@@ -381,6 +381,9 @@ impl Machine {
                 } else if self.inbox.at().is_some_and(|own| own.revision < revision) {
                     self.poll_at = now;
                     self.drop_link(now, "the stream did not bring all that was released");
+                } else {
+                    // All that was missing has come.
+                    self.confirmed = true;
                 }
             }
             (Said::Resync(reason), _) => match self.inbox.resync(Some(position), reason) {
@@ -547,7 +550,6 @@ impl Machine {
         let since = match self.link {
             Link::Up { phase: Phase::Live(_, since), .. } => since,
             _ => {
-                self.confirmed = true;
                 self.complaints.stream = false;
                 tracing::info!(
                     control_plane = %self.name(endpoint),

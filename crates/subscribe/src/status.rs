@@ -34,7 +34,8 @@ pub struct Status {
     pub digest: Digest,
     /// How many entities it holds.
     pub entities: usize,
-    /// What is held came from the disk, and no control plane has confirmed or replaced it yet.
+    /// What is held came from the disk, and no control plane has yet said that it is the newest,
+    /// brought what is missing, or replaced it.
     pub restored: bool,
     /// The control plane whose stream is followed.
     pub following: Option<Arc<str>>,

@@ -197,6 +197,18 @@ fn what_was_kept_is_booting_then_polling_then_stale() {
 }
 
 #[test]
+fn what_was_kept_is_confirmed_when_all_that_was_missing_has_come() {
+    let mut bench = Bench::restored(1);
+    let (stream, _) = bench.watch();
+    bench.said(stream, Said::Hello { head: at(7) });
+    bench.said(stream, Said::Transaction(change(5, 6, "six")));
+    assert!(bench.machine.unconfirmed(), "more follows");
+    bench.said(stream, Said::Transaction(change(6, 7, "seven")));
+    bench.said(stream, bookmark(7, "seven"));
+    assert!(!bench.machine.unconfirmed());
+}
+
+#[test]
 fn the_state_turns_stale_by_itself() {
     let mut bench = Bench::streaming(1);
     let stream = bench.machine.stream().expect("it streams");
