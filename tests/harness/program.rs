@@ -43,10 +43,26 @@ impl Program {
         arguments: &[S],
         environment: &[(&str, String)],
     ) -> Result<Program> {
-        let mut child = Command::new(built(name)?)
-            .args(arguments)
+        let mut command = Command::new(built(name)?);
+        command.args(arguments).envs(environment.iter().cloned());
+        Program::spawn(name, command)
+    }
+
+    /// As [`Program::start`], on a disk that is full: it can write no file longer than 512 bytes.
+    ///
+    /// # Errors
+    /// When it cannot be built or started.
+    pub fn start_without_room<S: AsRef<OsStr>>(name: &str, arguments: &[S]) -> Result<Program> {
+        let mut command = Command::new("sh");
+        // Without the signal, writing fails as on a disk that is full.
+        command.args(["-c", r#"trap '' XFSZ; ulimit -f 1; exec "$@""#, "sh"]);
+        command.arg(built(name)?).args(arguments);
+        Program::spawn(name, command)
+    }
+
+    fn spawn(name: &str, mut command: Command) -> Result<Program> {
+        let mut child = command
             .env("WEIR_LOG_FORMAT", "json")
-            .envs(environment.iter().cloned())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
@@ -114,6 +130,20 @@ impl Program {
     pub fn signal(&self, name: &str) -> Result<()> {
         let status = Command::new("kill").args(["-s", name, &self.id().to_string()]).status()?;
         ensure!(status.success(), "kill -s {name} failed");
+        Ok(())
+    }
+
+    /// Sends a signal that ends it, and waits until it has ended: its files and ports are free then.
+    ///
+    /// # Errors
+    /// When `kill` fails, or the program does not end.
+    pub fn end(&mut self, signal: &str) -> Result<()> {
+        self.signal(signal)?;
+        let deadline = Instant::now() + PATIENCE;
+        while self.child.try_wait()?.is_none() {
+            ensure!(Instant::now() < deadline, "the program does not end by {signal}");
+            thread::sleep(Duration::from_millis(5));
+        }
         Ok(())
     }
 
