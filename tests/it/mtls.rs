@@ -104,6 +104,43 @@ fn who_shares_the_certificate_is_served_and_nobody_else() {
 }
 
 #[test]
+fn at_sighup_both_planes_take_up_new_certificates_and_lose_nobody() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = |end: &str| dir.path().join(end).display().to_string();
+    let make = |name: &str| {
+        let made = [path(&format!("{name}.crt")), path(&format!("{name}.key"))];
+        let said = Program::run("weir", &["hybrid", "gen-cert", &made[0], &made[1]]).unwrap();
+        assert!(said.0.success(), "{}", said.1);
+        made
+    };
+    let used = make("used");
+    let tls = [("--cluster-cert", used[0].clone()), ("--cluster-cert-key", used[1].clone())];
+    let (mut control, admin, cluster) = control_plane(&dir.path().join("control"), &tls);
+    let (mut member, proxy) = data_plane(&dir.path().join("member"), cluster, &tls);
+    let client = Client::new(admin, proxy);
+    put_route(&client, "one");
+    serves(&client, "one");
+
+    let fresh = make("fresh");
+    fs::copy(&fresh[0], &used[0]).unwrap();
+    control.signal("HUP").unwrap();
+    let refused = control.wait_for("cannot be read anew; what is in use stays").unwrap();
+    let why = refused["error"].as_str().unwrap_or_default();
+    assert!(why.contains("is not the key of cluster_cert"), "{refused}");
+    fs::copy(&fresh[1], &used[1]).unwrap();
+    for plane in [&mut control, &mut member] {
+        plane.signal("HUP").unwrap();
+        plane.wait_for("read anew; new connections use it").unwrap();
+    }
+    // The stream that is open goes on; who comes now has to have the new one.
+    put_route(&client, "two");
+    serves(&client, "two");
+    let (_late, proxy) = data_plane(&dir.path().join("late"), cluster, &tls);
+    serves(&client.with_proxy(proxy), "two");
+    data_planes_until(&client, 2);
+}
+
+#[test]
 fn what_would_go_unencrypted_to_other_machines_does_not_start() {
     let dir = tempfile::tempdir().unwrap();
     let home = dir.path().display().to_string();
