@@ -37,7 +37,7 @@ async fn put(store: &dyn Store, body: &str) {
 async fn body(store: &dyn Store) -> String {
     let entity = store.get(KIND.as_str(), ID).await.unwrap().unwrap();
     let list = ListQuery { kind: KIND, referring: None, tags: None, after: None, size: 10 };
-    assert_eq!(store.list(&list).await.unwrap().entities, [entity.clone()]);
+    assert_eq!(store.list(&list).await.unwrap().entities, std::slice::from_ref(&entity));
     entity.body.to_string()
 }
 
