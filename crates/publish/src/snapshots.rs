@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use model::{Cursor, Digest};
 use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 use tonic::Status;
 use wire::{Entities, v1};
 
@@ -15,6 +15,10 @@ use crate::publisher::Shared;
 
 /// How many data planes take a snapshot at the same time.
 const STREAMS: usize = 64;
+
+/// How long others wait for their turn, in their order. Shorter than data planes wait for an answer; to be refused at
+/// once costs a thousand that start together more than to stand in a line.
+const QUEUE: Duration = Duration::from_secs(10);
 
 /// A snapshot this young is handed out although the configuration has changed: who takes it
 /// catches up by the log, and a storm of data planes does not make one snapshot per change.
@@ -59,7 +63,7 @@ impl Snapshots {
     /// A snapshot for who has these labels and holds `from`.
     ///
     /// # Errors
-    /// `RESOURCE_EXHAUSTED` when too many are being sent, `FAILED_PRECONDITION` when `from` is
+    /// `RESOURCE_EXHAUSTED` when too many are being sent for too long, `FAILED_PRECONDITION` when `from` is
     /// ahead of what is released.
     pub(crate) async fn take(
         &self,
@@ -67,9 +71,11 @@ impl Snapshots {
         labels: &BTreeMap<String, String>,
         from: Option<Cursor>,
     ) -> Result<Taken, Status> {
-        let permit = self.streams.clone().try_acquire_owned().map_err(|_| {
+        let turn = timeout(QUEUE, self.streams.clone().acquire_owned()).await;
+        let permit = turn.ok().and_then(Result::ok).ok_or_else(|| {
             Status::resource_exhausted(format!(
-                "{STREAMS} data planes are taking a snapshot already; try again in a moment"
+                "{STREAMS} data planes have been taking a snapshot for {} s; try again in a moment",
+                QUEUE.as_secs()
             ))
         })?;
         let holds = || shared.feeds().as_ref().is_some_and(|feeds| feeds.holds(labels, from));
