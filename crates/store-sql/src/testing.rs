@@ -65,14 +65,21 @@ case $primary in
     *) "$bin/pg_basebackup" -D "$dir/data" -h 127.0.0.1 -p "$primary" -U weir -R -X stream -c fast \
         --no-sync ;;
 esac >"$dir/log" 2>&1 || { echo "failed to begin: $(tail -n 3 "$dir/log" | tr '\n' ' ')"; exit 1; }
-start() {
+launch() {
     "$bin/postgres" -D "$dir/data" -k "$dir" -p "$port" -c listen_addresses=127.0.0.1 "$@" \
         >>"$dir/log" 2>&1 </dev/null &
     server=$!
+}
+start() {
+    launch "$@"
     tries=0
     until "$bin/pg_isready" -q -h 127.0.0.1 -p "$port" -U weir; do
-        kill -0 $server 2>/dev/null \
-            || { echo "failed postgres: $(tail -n 3 "$dir/log" | tr '\n' ' ')"; return; }
+        if ! kill -0 $server 2>/dev/null; then
+            # The processes that a crash has orphaned need a moment to see that they are.
+            tail -n 3 "$dir/log" | grep -q 'is still in use' \
+                || { echo "failed postgres: $(tail -n 3 "$dir/log" | tr '\n' ' ')"; return; }
+            launch "$@"
+        fi
         tries=$((tries + 1))
         [ $tries -gt 600 ] && { echo "failed: it does not answer"; return; }
         sleep 0.05
