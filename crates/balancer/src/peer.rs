@@ -229,19 +229,20 @@ pub struct Lease {
 }
 
 impl Lease {
-    pub(crate) fn new(peer: &Arc<Peer>, counted: bool) -> Lease {
+    /// Holds one of so many peers that requests are shared among.
+    pub(crate) fn new(peer: &Arc<Peer>, counted: bool, peers: usize) -> Lease {
         if counted {
             peer.in_flight.fetch_add(1, Ordering::Relaxed);
         }
-        Lease { hold: Hold::of(peer), counted, is_trial: false }
+        Lease { hold: Hold::of(peer, peers), counted, is_trial: false }
     }
 
     /// The one lease of a peer that is on trial; `None` while somebody holds it.
-    pub(crate) fn trial(peer: &Arc<Peer>, counted: bool) -> Option<Lease> {
+    pub(crate) fn trial(peer: &Arc<Peer>, counted: bool, peers: usize) -> Option<Lease> {
         if !peer.begin_trial() {
             return None;
         }
-        let mut lease = Lease::new(peer, counted);
+        let mut lease = Lease::new(peer, counted, peers);
         lease.is_trial = true;
         Some(lease)
     }
@@ -378,7 +379,7 @@ mod tests {
             None,
             0.0,
         );
-        Lease::new(&Arc::new(peer), true)
+        Lease::new(&Arc::new(peer), true, 1)
     }
 
     #[test]
@@ -412,8 +413,8 @@ mod tests {
     fn a_lease_counts_while_it_is_held() {
         let first = lease();
         assert_eq!(first.in_flight(), 1);
-        let second = Lease::new(first.peer(), true);
-        let uncounted = Lease::new(first.peer(), false);
+        let second = Lease::new(first.peer(), true, 1);
+        let uncounted = Lease::new(first.peer(), false, 1);
         assert_eq!(first.in_flight(), 2);
         drop(second);
         drop(uncounted);

@@ -92,14 +92,14 @@ impl Plan {
         if !tried.is_empty() && self.pool.all_tried(tried) {
             // One that is kept back is better than one that failed; only then one is tried again.
             if let Some(member) = self.pool.untried(tried) {
-                return Ok(Lease::new(&member.peer, counts));
+                return Ok(Lease::new(&member.peer, counts, self.pool.eligible().len()));
             }
             tried = &[];
         }
         let ask = Ask { key: pick.key, tried, now: pick.now };
         let slot = algorithm.pick(&self.pool, &ask).ok_or(NoPeer::Unavailable)?;
         let member = self.pool.member(slot).ok_or(NoPeer::Unavailable)?;
-        Ok(Lease::new(&member.peer, counts))
+        Ok(Lease::new(&member.peer, counts, self.pool.eligible().len()))
     }
 
     /// Whether a pick would find an address that was not tried.
@@ -114,7 +114,7 @@ impl Plan {
             if pick.tried.contains(&member.peer.address()) {
                 return None;
             }
-            Lease::trial(&member.peer, self.algorithm.counts())
+            Lease::trial(&member.peer, self.algorithm.counts(), self.pool.eligible().len())
         })
     }
 }
