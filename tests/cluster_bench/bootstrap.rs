@@ -15,7 +15,7 @@ pub(crate) fn measure() -> Result<()> {
     let folder = control_plane.dir.path().join("data");
     // The first one has the control plane make the snapshot that all others of these seconds get.
     for (what, folder) in [("first", &folder), ("next", &folder.with_extension("next"))] {
-        let data_plane = DataPlane::start(&control_plane, folder)?;
+        let data_plane = DataPlane::start(&control_plane, folder, ENTITIES / 2)?;
         let (now, most) = memory(&data_plane.program)?;
         table::row(
             &format!("bootstrap with {ENTITIES} entities, the {what} data plane"),
@@ -28,7 +28,7 @@ pub(crate) fn measure() -> Result<()> {
         ensure!(status.success(), "{said}");
     }
     control_plane.program.signal("KILL")?;
-    let data_plane = DataPlane::start(&control_plane, &folder)?;
+    let data_plane = DataPlane::start(&control_plane, &folder, ENTITIES / 2)?;
     let (now, most) = memory(&data_plane.program)?;
     let figures = report(&data_plane, now, most);
     table::row("the same from its disk, without a control plane", &figures, "");

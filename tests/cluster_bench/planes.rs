@@ -106,8 +106,13 @@ pub(crate) struct DataPlane {
 
 impl DataPlane {
     /// Starts a data plane of this control plane with this data directory, and waits until it is
-    /// ready.
-    pub(crate) fn start(control_plane: &ControlPlane, data_dir: &Path) -> Result<DataPlane> {
+    /// ready and routes the last of `services` that were loaded: a control plane that has just
+    /// taken them serves what was before for a moment.
+    pub(crate) fn start(
+        control_plane: &ControlPlane,
+        data_dir: &Path,
+        services: usize,
+    ) -> Result<DataPlane> {
         let mut flags = control_plane.certificate.clone();
         flags.push(("data_dir".to_owned(), data_dir.display().to_string()));
         flags.push(("proxy_listen".to_owned(), "127.0.0.1:0".to_owned()));
@@ -117,11 +122,14 @@ impl DataPlane {
         let mut program = Program::start("weir-data-plane", &as_arguments(&flags))?;
         let entry = program.wait_for("the data plane runs")?;
         let mut status = Connection::open(address(&entry, "status")?)?;
-        while status.exchange("GET", "/status/ready", None)?.0 != 200 {
+        let proxy = address(&entry, "proxy")?;
+        let last = format!("/api/v1/{}", services - 1);
+        while status.exchange("GET", "/status/ready", None)?.0 != 200
+            || Connection::open(proxy)?.exchange("GET", &last, None)?.0 == 404
+        {
             ensure!(begin.elapsed() < Duration::from_secs(120), "it does not become ready");
             std::thread::sleep(Duration::from_millis(2));
         }
-        let proxy = address(&entry, "proxy")?;
         Ok(DataPlane { program, proxy, ready_after: begin.elapsed() })
     }
 }

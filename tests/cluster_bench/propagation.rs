@@ -42,7 +42,8 @@ pub(crate) fn measure(routes: usize) -> Result<()> {
     let backend = Backend::start("one", None)?;
     let control_plane = ControlPlane::start()?;
     control_plane.load(routes, backend.port())?;
-    let data_plane = DataPlane::start(&control_plane, &control_plane.dir.path().join("data"))?;
+    let data_plane =
+        DataPlane::start(&control_plane, &control_plane.dir.path().join("data"), routes)?;
     let request =
         |number: usize| format!("GET /api/v1/{number} HTTP/1.1\r\nHost: weir.test\r\n\r\n");
     let load = Load::start(data_plane.proxy, TRAFFIC, (0..routes.min(500)).map(request).collect())?;
