@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use admin::{Api, Counters, Handshake, Limits, Plain, Tls};
 use process::tls::{self, Clients, Presented, TlsError};
-use process::{BindError, Process, Reload, Swap};
+use process::{BindError, Process, Reload};
 use settings::{Listener, Settings, VerifyClient};
 
 /// The file name of a certificate that is made up, in Kong's manner.
@@ -118,7 +118,7 @@ fn present(settings: &Settings) -> Result<(Arc<Presented>, Option<Reload>), TlsE
             let (presented, reload) = tls::presented(names, certificate, key)?;
             Ok((presented, Some(reload)))
         }
-        _ => Ok((Swap::new(tls::made_up(settings, MADE_UP)?), None)),
+        _ => Ok((Presented::new(tls::made_up(settings, MADE_UP)?), None)),
     }
 }
 

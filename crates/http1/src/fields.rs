@@ -141,19 +141,6 @@ impl Fields {
         }
     }
 
-    /// Keeps the fields whose names `keep` is true for.
-    pub fn retain_known(&mut self, mut keep: impl FnMut(Name) -> bool) {
-        let mut present = 0;
-        self.lines.retain(|line| {
-            let keep = keep(line.known);
-            if keep {
-                present |= line.known.bit();
-            }
-            keep
-        });
-        self.present = present;
-    }
-
     /// Keeps the fields for which `keep` is true.
     pub fn retain(&mut self, mut keep: impl FnMut(Field<'_>) -> bool) {
         let text = &self.text;

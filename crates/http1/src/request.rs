@@ -228,23 +228,25 @@ impl RequestHead {
     /// The Host field taken apart; none where there is none (HTTP/1.0).
     #[must_use]
     pub fn host(&self) -> Option<Host<'_>> {
-        let field = self.fields.place(Name::Host)?;
-        if field != self.host.field {
-            // Somebody has replaced it.
-            return Host::parse(self.fields.slice(field));
-        }
-        let name = self.fields.slice(self.host.name);
-        Some(Host { name: std::str::from_utf8(name).ok()?, port: self.host.port })
+        let (name, port) = self.host_parts()?;
+        Some(Host { name: std::str::from_utf8(name).ok()?, port })
     }
 
     /// The name of [`RequestHead::host`], where it is only to be passed on.
     #[must_use]
     pub fn host_name(&self) -> Option<&[u8]> {
+        self.host_parts().map(|(name, _)| name)
+    }
+
+    fn host_parts(&self) -> Option<(&[u8], Option<u16>)> {
         let field = self.fields.place(Name::Host)?;
         if field == self.host.field {
-            return Some(self.fields.slice(self.host.name));
+            return Some((self.fields.slice(self.host.name), self.host.port));
         }
-        Host::parse(self.fields.slice(field)).map(|host| host.name.as_bytes())
+        // Somebody has replaced it.
+        let value = self.fields.slice(field);
+        let (length, port) = target::take_apart(value)?;
+        Some((value.get(..length)?, port))
     }
 
     /// Replaces the method.

@@ -6,6 +6,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{Resumption, WebPkiServerVerifier};
 use rustls::crypto::{CryptoProvider, ring, verify_tls13_signature_with_raw_key};
@@ -15,7 +16,7 @@ use rustls::pki_types::{
 };
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
-use rustls::sign::CertifiedKey;
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::version::TLS13;
 use rustls::{
     CertificateError, ClientConfig, DigitallySignedStruct, DistinguishedName, Error, OtherError,
@@ -24,7 +25,7 @@ use rustls::{
 use settings::{ClusterMtls, HostPort, Settings};
 use x509_parser::prelude::{FromDer, X509Certificate};
 
-use crate::reload::{Reload, Swap};
+use crate::reload::Reload;
 use crate::tls::{self, TlsError};
 
 /// The name under which members of a cluster with one certificate address each other; Kong's.
@@ -35,23 +36,23 @@ const HTTP2: &[u8] = b"h2";
 /// A control plane's side.
 #[derive(Clone, Debug)]
 pub struct Server {
-    /// How its listener shakes hands.
-    pub config: Arc<ServerConfig>,
+    /// How its listener shakes hands: each time by the newest.
+    pub config: Arc<ArcSwap<ServerConfig>>,
     /// Whether each data plane shows a certificate of its own, so that one can be locked out.
     pub individual: bool,
-    /// Has `config` use what the settings name by then.
+    /// Replaces `config` by what the settings name by then.
     pub reload: Reload,
 }
 
 /// A data plane's side.
 #[derive(Clone, Debug)]
 pub struct Client {
-    /// How it shakes hands.
-    pub config: Arc<ClientConfig>,
+    /// How it shakes hands: each time by the newest.
+    pub config: Arc<ArcSwap<ClientConfig>>,
     /// The name that the control plane's certificate must have; the host of its address, when
     /// absent.
     pub name: Option<ServerName<'static>>,
-    /// Has `config` use what the settings name by then.
+    /// Replaces `config` by what the settings name by then.
     pub reload: Reload,
 }
 
@@ -72,44 +73,32 @@ pub struct Unprotected {
 /// # Errors
 /// When a setting names something that cannot be used.
 pub fn server(settings: &Settings) -> Result<Option<Server>, TlsError> {
-    let Some((identity, verifier)) = server_parts(settings)? else { return Ok(None) };
-    let (identity, verifier) = (Swap::new(identity), Swap::new(verifier));
-    let mut config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
-        .with_protocol_versions(&[&TLS13])
-        .map_err(|error| TlsError::Unavailable(error.to_string()))?
-        .with_client_cert_verifier(verifier.clone())
-        .with_cert_resolver(identity.clone());
-    config.alpn_protocols = vec![HTTP2.to_vec()];
-    // A resumed session would not look at the certificate again, which may have run out since.
-    config.session_storage = Arc::new(NoServerSessionStorage {});
-    config.send_tls13_tickets = 0;
+    let Some((config, reload)) = followed(settings, server_config)? else { return Ok(None) };
     let individual = settings.cluster_mtls == ClusterMtls::Pki;
-    let settings = settings.clone();
-    let reload = Reload::new(move || {
-        if let Some((new, trust)) = server_parts(&settings)? {
-            identity.store(new);
-            verifier.store(trust);
-        }
-        Ok(())
-    });
-    Ok(Some(Server { config: Arc::new(config), individual, reload }))
+    Ok(Some(Server { config, individual, reload }))
 }
 
-/// What a control plane shows, and whom it trusts.
-type ServerParts = (Arc<CertifiedKey>, Arc<dyn ClientCertVerifier>);
-
-fn server_parts(settings: &Settings) -> Result<Option<ServerParts>, TlsError> {
+fn server_config(settings: &Settings) -> Result<Option<ServerConfig>, TlsError> {
     let Some(identity) = identity(settings)? else { return Ok(None) };
     let provider = Arc::new(ring::default_provider());
     let verifier: Arc<dyn ClientCertVerifier> = match settings.cluster_mtls {
         ClusterMtls::Shared => Arc::new(Pinned::to(&identity, &provider)?),
         ClusterMtls::Pki => {
-            WebPkiClientVerifier::builder_with_provider(authorities(settings)?, provider)
+            WebPkiClientVerifier::builder_with_provider(authorities(settings)?, provider.clone())
                 .build()
                 .map_err(|error| TlsError::Unavailable(error.to_string()))?
         }
     };
-    Ok(Some((identity, verifier)))
+    let mut config = ServerConfig::builder_with_provider(provider)
+        .with_protocol_versions(&[&TLS13])
+        .map_err(|error| TlsError::Unavailable(error.to_string()))?
+        .with_client_cert_verifier(verifier)
+        .with_cert_resolver(Arc::new(SingleCertAndKey::from(identity)));
+    config.alpn_protocols = vec![HTTP2.to_vec()];
+    // A resumed session would not look at the certificate again, which may have run out since.
+    config.session_storage = Arc::new(NoServerSessionStorage {});
+    config.send_tls13_tickets = 0;
+    Ok(Some(config))
 }
 
 /// What a data plane does with connections; `None`: they are not encrypted.
@@ -117,52 +106,56 @@ fn server_parts(settings: &Settings) -> Result<Option<ServerParts>, TlsError> {
 /// # Errors
 /// When a setting names something that cannot be used.
 pub fn client(settings: &Settings) -> Result<Option<Client>, TlsError> {
-    let Some((identity, verifier)) = client_parts(settings)? else { return Ok(None) };
+    let Some((config, reload)) = followed(settings, client_config)? else { return Ok(None) };
     let wrong = |why: String| TlsError::Setting { setting: "cluster_server_name", why };
     let name = match settings.cluster_mtls {
         ClusterMtls::Shared => Some(SHARED_NAME),
         ClusterMtls::Pki => settings.cluster_server_name.as_deref(),
     };
     let name = name.map(|name| ServerName::try_from(name.to_owned())).transpose();
-    let (identity, verifier) = (Swap::new(identity), Swap::new(verifier));
-    let mut config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
-        .with_protocol_versions(&[&TLS13])
-        .map_err(|error| TlsError::Unavailable(error.to_string()))?
-        .dangerous()
-        .with_custom_certificate_verifier(verifier.clone())
-        .with_client_cert_resolver(identity.clone());
-    config.alpn_protocols = vec![HTTP2.to_vec()];
-    config.resumption = Resumption::disabled();
-    let settings = settings.clone();
-    let reload = Reload::new(move || {
-        if let Some((new, trust)) = client_parts(&settings)? {
-            identity.store(new);
-            verifier.store(trust);
-        }
-        Ok(())
-    });
-    Ok(Some(Client {
-        config: Arc::new(config),
-        name: name.map_err(|error| wrong(error.to_string()))?,
-        reload,
-    }))
+    Ok(Some(Client { config, name: name.map_err(|error| wrong(error.to_string()))?, reload }))
 }
 
-/// What a data plane shows, and whom it trusts.
-type ClientParts = (Arc<CertifiedKey>, Arc<dyn ServerCertVerifier>);
-
-fn client_parts(settings: &Settings) -> Result<Option<ClientParts>, TlsError> {
+fn client_config(settings: &Settings) -> Result<Option<ClientConfig>, TlsError> {
     let Some(identity) = identity(settings)? else { return Ok(None) };
     let provider = Arc::new(ring::default_provider());
     let verifier: Arc<dyn ServerCertVerifier> = match settings.cluster_mtls {
         ClusterMtls::Shared => Arc::new(Pinned::to(&identity, &provider)?),
         ClusterMtls::Pki => {
-            WebPkiServerVerifier::builder_with_provider(authorities(settings)?, provider)
+            WebPkiServerVerifier::builder_with_provider(authorities(settings)?, provider.clone())
                 .build()
                 .map_err(|error| TlsError::Unavailable(error.to_string()))?
         }
     };
-    Ok(Some((identity, verifier)))
+    let mut config = ClientConfig::builder_with_provider(provider)
+        .with_protocol_versions(&[&TLS13])
+        .map_err(|error| TlsError::Unavailable(error.to_string()))?
+        .dangerous()
+        .with_custom_certificate_verifier(verifier)
+        .with_client_cert_resolver(Arc::new(SingleCertAndKey::from(identity)));
+    config.alpn_protocols = vec![HTTP2.to_vec()];
+    config.resumption = Resumption::disabled();
+    Ok(Some(config))
+}
+
+/// What is in use, and how to have it replaced.
+type Followed<T> = (Arc<ArcSwap<T>>, Reload);
+
+/// What `read` makes of the settings, and how to have it replaced by what it makes of them then.
+fn followed<T: Send + Sync + 'static>(
+    settings: &Settings,
+    read: fn(&Settings) -> Result<Option<T>, TlsError>,
+) -> Result<Option<Followed<T>>, TlsError> {
+    let Some(config) = read(settings)? else { return Ok(None) };
+    let config = Arc::new(ArcSwap::from_pointee(config));
+    let (replaced, settings) = (config.clone(), settings.clone());
+    let reload = Reload::new(move || {
+        if let Some(new) = read(&settings)? {
+            replaced.store(Arc::new(new));
+        }
+        Ok(())
+    });
+    Ok(Some((config, reload)))
 }
 
 /// Whether it is fine to speak with this address in clear text.

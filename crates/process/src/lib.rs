@@ -34,7 +34,7 @@ pub use bind::{BindError, bind, bind_all, plain};
 pub use directory::{DirectoryError, node_id, prepare};
 pub use exit::exit;
 pub use machine::{hostname, resident_memory, total_memory};
-pub use reload::{Reload, Swap};
+pub use reload::Reload;
 
 /// The parts that a plane shares with the process it runs in. Clones share them.
 #[derive(Clone, Debug)]

@@ -3,15 +3,8 @@
 
 use std::fmt;
 use std::io;
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError};
 
-use rustls::client::ResolvesClientCert;
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
-use rustls::server::{ClientHello, ResolvesServerCert};
-use rustls::sign::CertifiedKey;
-use rustls::{DigitallySignedStruct, DistinguishedName, Error, SignatureScheme};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::Process;
@@ -25,11 +18,6 @@ pub struct Reload(Arc<dyn Fn() -> Result<(), TlsError> + Send + Sync>);
 #[derive(Clone, Default)]
 pub(crate) struct Reloads(Arc<Mutex<Vec<(&'static str, Reload)>>>);
 
-/// A value that can be replaced while it is in use. As a certificate or a verifier it is what
-/// rustls asks at every handshake, so that a configuration made once follows what is replaced.
-#[derive(Debug)]
-pub struct Swap<T: ?Sized>(RwLock<Arc<T>>);
-
 impl Reload {
     /// What `reload` does. It must leave what is in use as it is when it fails.
     pub fn new(reload: impl Fn() -> Result<(), TlsError> + Send + Sync + 'static) -> Reload {
@@ -42,23 +30,6 @@ impl Reload {
     /// When what is to be read cannot be used; what was in use stays.
     pub fn run(&self) -> Result<(), TlsError> {
         (self.0)()
-    }
-}
-
-impl<T: ?Sized> Swap<T> {
-    /// Begins with this value.
-    pub fn new(value: Arc<T>) -> Arc<Swap<T>> {
-        Arc::new(Swap(RwLock::new(value)))
-    }
-
-    /// The value as it is now.
-    pub fn load(&self) -> Arc<T> {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    /// Replaces it; who has loaded it keeps what they have.
-    pub fn store(&self, value: Arc<T>) {
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = value;
     }
 }
 
@@ -115,103 +86,5 @@ impl fmt::Debug for Reloads {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let list = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         f.debug_list().entries(list.iter().map(|(settings, _)| settings)).finish()
-    }
-}
-
-impl ResolvesServerCert for Swap<CertifiedKey> {
-    fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        Some(self.load())
-    }
-}
-
-impl ResolvesClientCert for Swap<CertifiedKey> {
-    fn resolve(&self, _: &[&[u8]], _: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
-        Some(self.load())
-    }
-
-    fn has_certs(&self) -> bool {
-        true
-    }
-}
-
-impl ClientCertVerifier for Swap<dyn ClientCertVerifier> {
-    fn offer_client_auth(&self) -> bool {
-        self.load().offer_client_auth()
-    }
-
-    fn client_auth_mandatory(&self) -> bool {
-        self.load().client_auth_mandatory()
-    }
-
-    /// None: those of today may not be those of tomorrow, and a client has one certificate.
-    fn root_hint_subjects(&self) -> &[DistinguishedName] {
-        &[]
-    }
-
-    fn verify_client_cert(
-        &self,
-        end_entity: &CertificateDer<'_>,
-        intermediates: &[CertificateDer<'_>],
-        now: UnixTime,
-    ) -> Result<ClientCertVerified, Error> {
-        self.load().verify_client_cert(end_entity, intermediates, now)
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        self.load().verify_tls12_signature(message, certificate, signed)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        self.load().verify_tls13_signature(message, certificate, signed)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.load().supported_verify_schemes()
-    }
-}
-
-impl ServerCertVerifier for Swap<dyn ServerCertVerifier> {
-    fn verify_server_cert(
-        &self,
-        end_entity: &CertificateDer<'_>,
-        intermediates: &[CertificateDer<'_>],
-        server_name: &ServerName<'_>,
-        ocsp_response: &[u8],
-        now: UnixTime,
-    ) -> Result<ServerCertVerified, Error> {
-        let verifier = self.load();
-        verifier.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        self.load().verify_tls12_signature(message, certificate, signed)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        self.load().verify_tls13_signature(message, certificate, signed)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.load().supported_verify_schemes()
     }
 }

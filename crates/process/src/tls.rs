@@ -6,18 +6,19 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use base64::Engine;
 use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair};
 use rustls::RootCertStore;
 use rustls::crypto::ring;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::server::{ServerConfig, WebPkiClientVerifier};
+use rustls::server::{ClientHello, ResolvesServerCert, ServerConfig, WebPkiClientVerifier};
 use rustls::sign::CertifiedKey;
 use settings::{Secret, Settings};
 
 use crate::directory::{self, DirectoryError};
-use crate::reload::{Reload, Swap};
+use crate::reload::Reload;
 
 /// Why TLS cannot be offered.
 #[derive(Debug, thiserror::Error)]
@@ -57,8 +58,7 @@ pub enum Clients {
 }
 
 /// The configuration of a listener that presents one certificate to everybody, the one that is
-/// there at each handshake. HTTP/2 is offered
-/// before HTTP/1.1 if wanted.
+/// there at each handshake. HTTP/2 is offered before HTTP/1.1 if wanted.
 ///
 /// # Errors
 /// When the library refuses the parts.
@@ -105,8 +105,22 @@ pub fn configured(
         .map_err(|error| TlsError::Setting { setting: settings.0, why: error.to_string() })
 }
 
-/// A certificate that is presented to everybody and can be replaced.
-pub type Presented = Swap<CertifiedKey>;
+/// A certificate that is presented to everybody and can be replaced: who shakes hands gets the newest.
+#[derive(Debug)]
+pub struct Presented(ArcSwap<CertifiedKey>);
+
+impl Presented {
+    /// Begins with this one.
+    pub fn new(certificate: Arc<CertifiedKey>) -> Arc<Presented> {
+        Arc::new(Presented(ArcSwap::new(certificate)))
+    }
+}
+
+impl ResolvesServerCert for Presented {
+    fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        Some(self.0.load_full())
+    }
+}
 
 /// The certificate with its chain, and the key, that a pair of settings names; and how to have it
 /// replaced by what they name by then.
@@ -118,11 +132,11 @@ pub fn presented(
     certificate: &str,
     key: &Secret,
 ) -> Result<(Arc<Presented>, Reload), TlsError> {
-    let presented = Swap::new(configured(settings, certificate, key)?);
+    let presented = Presented::new(configured(settings, certificate, key)?);
     let (certificate, key) = (certificate.to_owned(), key.clone());
     let replaced = presented.clone();
     let reload = Reload::new(move || {
-        replaced.store(configured(settings, &certificate, &key)?);
+        replaced.0.store(configured(settings, &certificate, &key)?);
         Ok(())
     });
     Ok((presented, reload))

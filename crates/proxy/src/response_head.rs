@@ -45,7 +45,7 @@ pub(crate) fn filter(response: &mut ResponseHead, request: &RequestHead, add: &A
             .fields
             .retain(|field| !names.iter().any(|name| name.eq_ignore_ascii_case(field.name)));
     }
-    response.fields.retain_known(|name| match name {
+    response.fields.retain(|field| match field.known {
         Name::Connection | Name::Upgrade => upgraded,
         Name::KeepAlive | Name::ProxyConnection | Name::XAccelBuffering => false,
         Name::Trailer => takes_trailers,

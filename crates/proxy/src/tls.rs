@@ -5,10 +5,11 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
+use arc_swap::ArcSwap;
 use model::Certificate;
 use plugin::TlsSession;
 use process::{
-    Reload, Swap,
+    Reload,
     tls::{TlsError, certified, pem, self_signed},
 };
 use rustc_hash::FxHashMap;
@@ -106,7 +107,7 @@ pub(crate) struct Tls {
     /// For listeners for streams: what is spoken within is none of ours.
     pub(crate) stream: Arc<ServerConfig>,
     /// What is presented where the snapshot has no certificate.
-    defaults: Arc<Swap<Keys>>,
+    defaults: Arc<ArcSwap<Keys>>,
 }
 
 /// Keys for the same names, of which a client gets the first that it can verify.
@@ -135,7 +136,7 @@ impl Tls {
             let (certificate, key) = self_signed()?;
             keys.push(certified(&certificate, &key)?);
         }
-        let defaults = Swap::new(Arc::new(keys));
+        let defaults = Arc::new(ArcSwap::from_pointee(keys));
         let resolver =
             Arc::new(Resolver { snapshots, defaults: defaults.clone(), made: Mutex::default() });
         let unavailable = |error: rustls::Error| TlsError::Unavailable(error.to_string());
@@ -201,7 +202,7 @@ impl fmt::Debug for Tls {
 /// Finds the certificate for a handshake. Shared by all threads; handshakes are rare beside requests.
 struct Resolver {
     snapshots: Arc<snapshot::Cell>,
-    defaults: Arc<Swap<Keys>>,
+    defaults: Arc<ArcSwap<Keys>>,
     made: Mutex<FxHashMap<Uuid, Made>>,
 }
 

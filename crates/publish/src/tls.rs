@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use futures_util::stream::FuturesUnordered;
 use futures_util::{Stream, StreamExt, stream};
 use ring::digest::{SHA256, digest};
@@ -26,8 +27,8 @@ const HANDSHAKES: usize = 256;
 /// How hands are shaken.
 #[derive(Clone, Debug)]
 pub struct Tls {
-    /// The certificate that is shown, and whose are taken.
-    pub config: Arc<ServerConfig>,
+    /// The certificate that is shown, and whose are taken: the newest at each handshake.
+    pub config: Arc<ArcSwap<ServerConfig>>,
     /// Whether each data plane shows a certificate of its own.
     pub individual: bool,
 }
@@ -57,22 +58,23 @@ async fn shake(
     socket: TcpStream,
     address: SocketAddr,
 ) -> (SocketAddr, io::Result<Connection>) {
-    let shaken = match timeout(HANDSHAKE, TlsAcceptor::from(tls.config).accept(socket)).await {
-        Ok(Ok(stream)) => {
-            let shown = stream.get_ref().1.peer_certificates().and_then(<[_]>::first).cloned();
-            let connection = Connection::new(stream, Some(address));
-            match shown {
-                Some(shown) => Ok(connection.certified(look_at(&shown, tls.individual))),
-                // The handshake demands one.
-                None => Err(io::Error::other("no certificate was shown")),
+    let shaken =
+        match timeout(HANDSHAKE, TlsAcceptor::from(tls.config.load_full()).accept(socket)).await {
+            Ok(Ok(stream)) => {
+                let shown = stream.get_ref().1.peer_certificates().and_then(<[_]>::first).cloned();
+                let connection = Connection::new(stream, Some(address));
+                match shown {
+                    Some(shown) => Ok(connection.certified(look_at(&shown, tls.individual))),
+                    // The handshake demands one.
+                    None => Err(io::Error::other("no certificate was shown")),
+                }
             }
-        }
-        Ok(Err(error)) => Err(error),
-        Err(_) => Err(io::Error::new(
-            io::ErrorKind::TimedOut,
-            format!("it took longer than {} s", HANDSHAKE.as_secs()),
-        )),
-    };
+            Ok(Err(error)) => Err(error),
+            Err(_) => Err(io::Error::new(
+                io::ErrorKind::TimedOut,
+                format!("it took longer than {} s", HANDSHAKE.as_secs()),
+            )),
+        };
     (address, shaken)
 }
 
@@ -107,7 +109,10 @@ mod tests {
             .unwrap()
             .with_no_client_auth()
             .with_cert_resolver(Arc::new(ResolvesServerCertUsingSni::new()));
-        let accepted = tls(listener, Tls { config: Arc::new(config), individual: true });
+        let accepted = tls(
+            listener,
+            Tls { config: Arc::new(ArcSwap::from_pointee(config)), individual: true },
+        );
         let accepting = tokio::spawn(async move { pin!(accepted).next().await.is_some() });
         let mut silent = Vec::new();
         for _ in 0..3 {

@@ -5,6 +5,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use http::Uri;
@@ -50,8 +51,8 @@ pub struct Endpoint {
 /// How a control plane is spoken with by TLS.
 #[derive(Clone, Debug)]
 pub struct Tls {
-    /// The certificate that is shown, and whose are taken.
-    pub config: Arc<ClientConfig>,
+    /// The certificate that is shown, and whose are taken: the newest at each handshake.
+    pub config: Arc<ArcSwap<ClientConfig>>,
     /// The name that the control plane's certificate must have; the host of its address, when
     /// absent.
     pub name: Option<ServerName<'static>>,
@@ -85,7 +86,7 @@ impl Endpoint {
             None => ServerName::try_from(tcp.host.to_string())
                 .map_err(|_| NotAnAddress(address.to_owned()))?,
         };
-        let dial = Encrypted { tcp, connector: TlsConnector::from(tls.config.clone()), name };
+        let dial = Encrypted { tcp, config: tls.config.clone(), name };
         Ok(Endpoint { name: address.into(), authority, dial: Arc::new(dial) })
     }
 
@@ -167,14 +168,15 @@ impl Dial for Tcp {
 
 struct Encrypted {
     tcp: Tcp,
-    connector: TlsConnector,
+    config: Arc<ArcSwap<ClientConfig>>,
     name: ServerName<'static>,
 }
 
 impl Dial for Encrypted {
     // The handshake counts as connecting, which has its time limit.
     fn dial(&self) -> BoxFuture<'static, io::Result<Box<dyn Io>>> {
-        let (tcp, connector, name) = (self.tcp.clone(), self.connector.clone(), self.name.clone());
+        let (tcp, name) = (self.tcp.clone(), self.name.clone());
+        let connector = TlsConnector::from(self.config.load_full());
         async move {
             let stream = connector.connect(name, tcp.connect().await?).await?;
             Ok(Box::new(stream) as Box<dyn Io>)

@@ -41,7 +41,7 @@ async fn meet(control: &Settings, data: &Settings, host: &str) -> Result<(), Str
 async fn meet_with(control: &Server, data: &Client, host: &str) -> Result<(), String> {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let acceptor = TlsAcceptor::from(control.config.clone());
+    let acceptor = TlsAcceptor::from(control.config.load_full());
     let served = tokio::spawn(async move {
         let (socket, _) = listener.accept().await?;
         let mut stream = acceptor.accept(socket).await?;
@@ -53,7 +53,7 @@ async fn meet_with(control: &Server, data: &Client, host: &str) -> Result<(), St
     let name = name.unwrap_or_else(|| ServerName::try_from(host.to_owned()).unwrap());
     let socket = TcpStream::connect(address).await.unwrap();
     let asked = async {
-        let mut stream = TlsConnector::from(config).connect(name, socket).await?;
+        let mut stream = TlsConnector::from(config.load_full()).connect(name, socket).await?;
         let mut word = String::new();
         stream.read_to_string(&mut word).await?;
         Ok::<String, io::Error>(word)
@@ -169,13 +169,13 @@ async fn who_shows_no_certificate_is_refused() {
     let (control, data) = shared(&pair);
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let acceptor = TlsAcceptor::from(server(&control).unwrap().unwrap().config);
+    let acceptor = TlsAcceptor::from(server(&control).unwrap().unwrap().config.load_full());
     let served = tokio::spawn(async move {
         let (socket, _) = listener.accept().await.unwrap();
         acceptor.accept(socket).await.map(drop)
     });
     let shown = client(&data).unwrap().unwrap();
-    let mut silent = (*shown.config).clone();
+    let mut silent = ClientConfig::clone(&shown.config.load());
     silent.client_auth_cert_resolver = Arc::new(Silent);
     let socket = TcpStream::connect(address).await.unwrap();
     // With TLS 1.3 the client's side is done before the server looked at it.

@@ -40,7 +40,7 @@ impl Authority {
 async fn secure(clients: Clients, http2: bool, limits: Limits) -> (Server, String) {
     let (certificate, key) = tls::self_signed().unwrap();
     let config = tls::server(
-        process::Swap::new(tls::certified(&certificate, &key).unwrap()),
+        tls::Presented::new(tls::certified(&certificate, &key).unwrap()),
         clients,
         http2,
     )
