@@ -20,6 +20,7 @@ const ALGORITHMS: [(&str, Algorithm); 5] = [
 ];
 
 fn main() {
+    balancer::refresh_thread();
     println!(
         "{:<19} {:>7} {:>6} {:>9} {:>9} {:>12} {:>10}",
         "algorithm", "targets", "weight", "pick ns", "add us", "re-weight us", "remove us"

@@ -103,7 +103,7 @@ impl Control {
     }
 
     /// The present version, for picks.
-    pub(crate) fn plan(&mut self, config: &Config) -> Plan {
+    pub(crate) fn plan(&mut self, config: &Arc<Config>) -> Plan {
         let on_failover = self.algorithm.has_tiers() && self.primaries == 0;
         let panic = config.panic == PanicPolicy::FailOpen
             && self.weight.total > 0
@@ -118,6 +118,7 @@ impl Control {
             self.is_built = true;
         }
         Plan {
+            config: Arc::clone(config),
             refusal: self.refusal(config),
             pool: self.pool.clone(),
             algorithm: Arc::clone(&self.algorithm),

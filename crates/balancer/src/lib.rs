@@ -2,7 +2,8 @@
 //!
 //! Owns: the live state of an upstream ([`Upstream`]), the ways to choose a peer, the health state
 //! machine, what ties a request to a peer. It must not know: sockets, DNS, HTTP messages, threads
-//! or tasks, but that a count which threads share is dear (`hold`). It reads no clock and draws no randomness: both come in as arguments.
+//! or tasks, but that a count which threads share is dear (`local`). It reads no clock and draws no
+//! randomness: both come in as arguments.
 #![forbid(unsafe_code)]
 
 mod algorithm;
@@ -13,8 +14,8 @@ mod ejection;
 mod entity;
 mod error;
 mod health;
-mod hold;
 mod key;
+mod local;
 mod pages;
 mod peer;
 mod plan;
@@ -34,6 +35,7 @@ pub use health::{
     Cause, Condition, Health, Limits, Outcome, Report, Rules, Source, StatusSet, Transition, step,
 };
 pub use key::{Affinity, Inputs, Key};
+pub use local::refresh_thread;
 pub use peer::{Lease, Mark, Peer, PeerId};
 pub use plan::Pick;
 pub use retry::Retry;

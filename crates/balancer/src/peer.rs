@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::health::{Cause, Condition, Health};
-use crate::hold::Hold;
+use crate::local::Hold;
 use crate::pool::Slot;
 
 /// How fast the latency average forgets: after this time an old value counts for 1/e (Kong's
@@ -180,7 +180,7 @@ impl Peer {
     }
 
     /// Takes the one request that a peer on trial may have; whether it was free.
-    fn begin_trial(&self) -> bool {
+    pub(crate) fn begin_trial(&self) -> bool {
         let taken = self.trial.compare_exchange(
             TRIAL_OPEN,
             TRIAL_BUSY,
@@ -218,33 +218,31 @@ impl fmt::Debug for Peer {
     }
 }
 
-/// A picked peer, held while the request uses it.
+/// A picked peer, held while the request uses it, on the thread that picked it.
 ///
 /// Counts as one request in flight where the algorithm wants to know; dropping it ends that.
 #[derive(Debug)]
 pub struct Lease {
     hold: Hold,
     counted: bool,
-    is_trial: bool,
+    turn: Turn,
+}
+
+/// What a pick is to the peer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Turn {
+    /// One request of many.
+    Usual,
+    /// The one request that decides whether it comes back.
+    Trial,
 }
 
 impl Lease {
-    /// Holds one of so many peers that requests are shared among.
-    pub(crate) fn new(peer: &Arc<Peer>, counted: bool, peers: usize) -> Lease {
+    pub(crate) fn new(hold: Hold, counted: bool, turn: Turn) -> Lease {
         if counted {
-            peer.in_flight.fetch_add(1, Ordering::Relaxed);
+            hold.peer().in_flight.fetch_add(1, Ordering::Relaxed);
         }
-        Lease { hold: Hold::of(peer, peers), counted, is_trial: false }
-    }
-
-    /// The one lease of a peer that is on trial; `None` while somebody holds it.
-    pub(crate) fn trial(peer: &Arc<Peer>, counted: bool, peers: usize) -> Option<Lease> {
-        if !peer.begin_trial() {
-            return None;
-        }
-        let mut lease = Lease::new(peer, counted, peers);
-        lease.is_trial = true;
-        Some(lease)
+        Lease { hold, counted, turn }
     }
 
     /// The peer.
@@ -278,7 +276,7 @@ impl Drop for Lease {
         if self.counted {
             self.in_flight.fetch_sub(1, Ordering::Relaxed);
         }
-        if self.is_trial {
+        if self.turn == Turn::Trial {
             self.end_trial();
         }
     }
@@ -379,7 +377,7 @@ mod tests {
             None,
             0.0,
         );
-        Lease::new(&Arc::new(peer), true, 1)
+        Lease::new(Hold::Shared(Arc::new(peer)), true, Turn::Usual)
     }
 
     #[test]
@@ -413,8 +411,8 @@ mod tests {
     fn a_lease_counts_while_it_is_held() {
         let first = lease();
         assert_eq!(first.in_flight(), 1);
-        let second = Lease::new(first.peer(), true, 1);
-        let uncounted = Lease::new(first.peer(), false, 1);
+        let second = Lease::new(first.hold.clone(), true, Turn::Usual);
+        let uncounted = Lease::new(first.hold.clone(), false, Turn::Usual);
         assert_eq!(first.in_flight(), 2);
         drop(second);
         drop(uncounted);

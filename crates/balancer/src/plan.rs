@@ -5,9 +5,10 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crate::algorithm::{Algorithm, Ask};
+use crate::config::Config;
 use crate::error::NoPeer;
 use crate::key::Key;
-use crate::peer::Lease;
+use crate::peer::{Peer, Turn};
 use crate::pool::{Pool, Slot};
 
 /// One pick.
@@ -24,6 +25,7 @@ pub struct Pick<'a> {
 /// See the module.
 #[derive(Debug)]
 pub(crate) struct Plan {
+    pub(crate) config: Arc<Config>,
     pub(crate) pool: Pool,
     pub(crate) algorithm: Arc<dyn Algorithm>,
     /// Why nothing can be picked.
@@ -66,25 +68,21 @@ impl Revision {
 }
 
 impl Plan {
-    pub(crate) fn pick(&self, pick: &Pick<'_>) -> Result<Lease, NoPeer> {
-        if let Some(lease) = self.trial(pick) {
-            return Ok(lease);
+    /// The peer for a request, and whether it is a trial, which is begun then.
+    pub(crate) fn pick(&self, pick: &Pick<'_>) -> Result<(&Arc<Peer>, Turn), NoPeer> {
+        if let Some(peer) = self.trial(pick) {
+            return Ok((peer, Turn::Trial));
         }
-        self.pick_by(&*self.algorithm, pick, self.algorithm.counts())
+        Ok((self.pick_by(&*self.algorithm, pick)?, Turn::Usual))
     }
 
     /// What [`Plan::pick`] would find, by a copy of the algorithm, whose turn it takes; trials of
     /// ejected peers apart.
-    pub(crate) fn preview(&self, pick: &Pick<'_>) -> Result<Lease, NoPeer> {
-        self.pick_by(&*self.algorithm.rebuilt(&self.pool), pick, false)
+    pub(crate) fn preview(&self, pick: &Pick<'_>) -> Result<&Arc<Peer>, NoPeer> {
+        self.pick_by(&*self.algorithm.rebuilt(&self.pool), pick)
     }
 
-    fn pick_by(
-        &self,
-        algorithm: &dyn Algorithm,
-        pick: &Pick<'_>,
-        counts: bool,
-    ) -> Result<Lease, NoPeer> {
+    fn pick_by(&self, algorithm: &dyn Algorithm, pick: &Pick<'_>) -> Result<&Arc<Peer>, NoPeer> {
         if let Some(refusal) = &self.refusal {
             return Err(refusal.clone());
         }
@@ -92,14 +90,13 @@ impl Plan {
         if !tried.is_empty() && self.pool.all_tried(tried) {
             // One that is kept back is better than one that failed; only then one is tried again.
             if let Some(member) = self.pool.untried(tried) {
-                return Ok(Lease::new(&member.peer, counts, self.pool.eligible().len()));
+                return Ok(&member.peer);
             }
             tried = &[];
         }
         let ask = Ask { key: pick.key, tried, now: pick.now };
         let slot = algorithm.pick(&self.pool, &ask).ok_or(NoPeer::Unavailable)?;
-        let member = self.pool.member(slot).ok_or(NoPeer::Unavailable)?;
-        Ok(Lease::new(&member.peer, counts, self.pool.eligible().len()))
+        Ok(&self.pool.member(slot).ok_or(NoPeer::Unavailable)?.peer)
     }
 
     /// Whether a pick would find an address that was not tried.
@@ -108,13 +105,10 @@ impl Plan {
             && (!self.pool.all_tried(tried) || self.pool.untried(tried).is_some())
     }
 
-    fn trial(&self, pick: &Pick<'_>) -> Option<Lease> {
+    fn trial(&self, pick: &Pick<'_>) -> Option<&Arc<Peer>> {
         self.trials.iter().find_map(|slot| {
-            let member = self.pool.member(*slot)?;
-            if pick.tried.contains(&member.peer.address()) {
-                return None;
-            }
-            Lease::trial(&member.peer, self.algorithm.counts(), self.pool.eligible().len())
+            let peer = &self.pool.member(*slot)?.peer;
+            (!pick.tried.contains(&peer.address()) && peer.begin_trial()).then_some(peer)
         })
     }
 }

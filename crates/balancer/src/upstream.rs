@@ -16,8 +16,9 @@ use crate::control::Control;
 use crate::error::{CannotSet, NoPeer};
 use crate::health::{Cause, Condition, Health, Outcome, Report, Source, Transition, step};
 use crate::key::{Affinity, Inputs, Key};
+use crate::local::{Local, Newest};
 use crate::peer::{Lease, Peer};
-use crate::plan::{Pick, Plan};
+use crate::plan::Pick;
 use crate::retry::{Budget, Retry};
 use crate::target::{Answer, TargetChange, TargetSpec};
 use crate::view::View;
@@ -32,8 +33,7 @@ use crate::view::View;
 /// for the picks to come.
 pub struct Upstream {
     id: Uuid,
-    config: ArcSwap<Config>,
-    plan: ArcSwap<Plan>,
+    plan: Newest,
     generation: AtomicU64,
     control: Mutex<Control>,
     budget: Budget,
@@ -48,10 +48,10 @@ impl Upstream {
     /// not all send their first request to the same target.
     pub fn new(config: Config, seed: u64) -> Arc<Upstream> {
         let mut control = Control::new(&config, seed);
+        let config = Arc::new(config);
         Arc::new(Upstream {
             id: config.id,
-            plan: ArcSwap::from_pointee(control.plan(&config)),
-            config: ArcSwap::from_pointee(config),
+            plan: Arc::new(ArcSwap::from_pointee(control.plan(&config))),
             generation: AtomicU64::new(0),
             control: Mutex::new(control),
             budget: Budget::new(),
@@ -75,13 +75,13 @@ impl Upstream {
 
     /// The present configuration.
     pub fn config(&self) -> Arc<Config> {
-        self.config.load_full()
+        Arc::clone(&self.plan.load().config)
     }
 
     /// What `read` makes of the present configuration, without a share in it: for the path of requests, where all
     /// threads would write to one counter.
     pub fn read_config<T>(&self, read: impl FnOnce(&Config) -> T) -> T {
-        read(&self.config.load())
+        read(&Local::of(&self.plan).plan.config)
     }
 
     /// Takes a new configuration over. Where health checks are switched off, every peer is healthy
@@ -89,8 +89,7 @@ impl Upstream {
     pub fn configure(&self, config: Config) {
         let mut control = self.lock();
         control.configure(&config);
-        self.config.store(Arc::new(config));
-        self.publish(&mut control);
+        self.publish_with(&mut control, &Arc::new(config));
     }
 
     /// Replaces all targets; those that are not in the list go. Keeps the state of every address
@@ -163,7 +162,7 @@ impl Upstream {
     /// Reads from a request what ties it to a peer. Costs nothing for algorithms that do not look
     /// at the request.
     pub fn affinity(&self, inputs: &dyn Inputs) -> Affinity {
-        Affinity::of(&self.config.load(), inputs)
+        Affinity::of(&Local::of(&self.plan).plan.config, inputs)
     }
 
     /// The `Set-Cookie` for the client's answer, when this request was given a cookie or went to
@@ -172,7 +171,7 @@ impl Upstream {
         if affinity.key() == Key::None {
             return None;
         }
-        affinity.set_cookie(&self.config.load(), served_by)
+        affinity.set_cookie(&Local::of(&self.plan).plan.config, served_by)
     }
 
     /// The peer for the next attempt.
@@ -180,13 +179,12 @@ impl Upstream {
     /// # Errors
     /// When there is none; see [`NoPeer`].
     pub fn pick(&self, pick: &Pick<'_>) -> Result<Lease, NoPeer> {
-        let plan = self.plan.load();
-        if !plan.revision.is_due(pick.now) {
-            return plan.pick(pick);
+        let local = Local::of(&self.plan);
+        if !local.plan.revision.is_due(pick.now) {
+            return local.pick(pick);
         }
-        drop(plan);
         self.advance(pick.now);
-        self.plan.load().pick(pick)
+        Local::of(&self.plan).pick(pick)
     }
 
     /// The peer that [`Upstream::pick`] would give now, without taking anybody's turn and without counting as a
@@ -194,13 +192,13 @@ impl Upstream {
     ///
     /// # Errors
     /// As [`Upstream::pick`].
-    pub fn preview(&self, pick: &Pick<'_>) -> Result<Lease, NoPeer> {
-        self.plan.load().preview(pick)
+    pub fn preview(&self, pick: &Pick<'_>) -> Result<Arc<Peer>, NoPeer> {
+        self.plan.load().preview(pick).map(Arc::clone)
     }
 
     /// Notes that a request begins; how it is tried again, where the upstream says so.
     pub fn begin(&self, now: Instant) -> Option<Arc<Retry>> {
-        let retry = self.config.load().retry.clone()?;
+        let retry = Local::of(&self.plan).plan.config.retry.clone()?;
         if retry.budget.is_some() {
             self.budget.request(now);
         }
@@ -228,7 +226,8 @@ impl Upstream {
         source: Source,
         now: Instant,
     ) -> Option<Transition> {
-        let config = self.config.load();
+        let local = Local::of(&self.plan);
+        let config = &local.plan.config;
         let rules = match source {
             Source::Passive => &config.passive,
             Source::Active => &config.active.rules,
@@ -277,7 +276,7 @@ impl Upstream {
         healthy: bool,
         now: Instant,
     ) -> Result<Vec<Transition>, CannotSet> {
-        let config = self.config.load();
+        let config = self.config();
         if !config.checks_on() {
             return Err(CannotSet::ChecksOff(Arc::clone(&config.name)));
         }
@@ -310,7 +309,7 @@ impl Upstream {
 
     /// Everything that an operator may want to see.
     pub fn view(&self, now: Instant) -> View {
-        let config = self.config.load_full();
+        let config = self.config();
         self.advance(now);
         self.lock().view(&config, now)
     }
@@ -347,7 +346,11 @@ impl Upstream {
     }
 
     fn publish(&self, control: &mut Control) {
-        self.plan.store(Arc::new(control.plan(&self.config.load())));
+        self.publish_with(control, &self.config());
+    }
+
+    fn publish_with(&self, control: &mut Control, config: &Arc<Config>) {
+        self.plan.store(Arc::new(control.plan(config)));
         self.generation.fetch_add(1, Ordering::Release);
         if self.is_resolved() {
             let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
@@ -364,9 +367,28 @@ impl fmt::Debug for Upstream {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Upstream")
             .field("id", &self.id)
-            .field("name", &self.config.load().name)
+            .field("name", &self.config().name)
             .field("generation", &self.generation())
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod testing {
+    use super::*;
+
+    /// An upstream of so many targets with an address each, without health checks.
+    pub(crate) fn upstream_of(targets: usize) -> Arc<Upstream> {
+        let upstream = Upstream::new(Config::implicit(Uuid::nil(), "a.example"), 0);
+        let target = |n: u32| TargetSpec {
+            id: Uuid::from_u128(u128::from(n)),
+            host: std::net::Ipv4Addr::from(0x0a00_0000 + n).to_string().into(),
+            port: 80,
+            weight: 100,
+            failover: false,
+        };
+        upstream.set_targets(&(1..).take(targets).map(target).collect::<Vec<_>>());
+        upstream
     }
 }
 

@@ -7,7 +7,7 @@ mod question;
 
 use std::{net::SocketAddr, sync::Arc, time::Instant};
 
-use balancer::{Affinity, Lease};
+use balancer::{Affinity, Peer};
 use http1::{Name, RequestHead, Version};
 use model::{Consumer, Route};
 use plugin::{Captures, Directory, Identity, Phases, Scope};
@@ -137,14 +137,14 @@ impl Explainer {
         };
         let entry = &*routed.entry;
         let service = entry.service.as_deref().ok_or(Failure::NoService)?;
-        let lease = target(service, &routed.affinity, told).await?;
+        let peer = target(service, &routed.affinity, told).await?;
         let mut path = routing::target(entry, routed.matched, &routed.path);
         if let Some(query) = request.query() {
             path.push(b'?');
             path.extend_from_slice(query);
         }
         let preserved = request.fields.get(Name::Host).filter(|_| entry.route.preserve_host);
-        let host = host_field(service, preserved, &lease);
+        let host = host_field(service, preserved, &peer);
         let to = Destination {
             target: &path,
             host: &host,
@@ -250,32 +250,31 @@ async fn target(
     service: &ServiceEntry,
     affinity: &Affinity,
     told: &mut Map<String, Value>,
-) -> Result<Lease, Failure> {
+) -> Result<Arc<Peer>, Failure> {
     let upstream = service.upstream();
     told.insert(
         "upstream".to_owned(),
         json!({ "id": upstream.id(), "name": *upstream.config().name }),
     );
-    let lease = peers::preview(service, affinity).await?;
-    let peer = lease.peer();
+    let peer = peers::preview(service, affinity).await?;
     let view = upstream.view(Instant::now());
     let health = view
         .targets
         .iter()
         .filter(|target| *target.host == **peer.host() && target.port == peer.port())
         .flat_map(|target| &target.addresses)
-        .find(|address| address.address == lease.address())
+        .find(|address| address.address == peer.address())
         .map(|address| address.health.as_str());
     told.insert(
         "target".to_owned(),
         json!({
             "host": **peer.host(),
             "port": peer.port(),
-            "address": lease.address().to_string(),
+            "address": peer.address().to_string(),
             "health": health,
         }),
     );
-    Ok(lease)
+    Ok(peer)
 }
 
 /// Whom the plugins are to find out.

@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use balancer::{Affinity, Inputs, Lease, Outcome};
+use balancer::{Affinity, Inputs, Lease, Outcome, Peer};
 use http1::{Decimal, Framing, RequestHead, ResponseHead};
 use model::{Protocol, Service};
 use smallvec::SmallVec;
@@ -351,13 +351,13 @@ impl Attempted<'_> {
 pub(crate) fn host_field(
     service: &ServiceEntry,
     preserved: Option<&[u8]>,
-    lease: &Lease,
+    peer: &Peer,
 ) -> SmallVec<[u8; 64]> {
     if let Some(host) = preserved {
         return SmallVec::from_slice(host);
     }
-    let mut host = service.host_for(lease, |name| SmallVec::from_slice(name.as_bytes()));
-    let port = lease.address().port();
+    let mut host = service.host_for(peer, |name| SmallVec::from_slice(name.as_bytes()));
+    let port = peer.address().port();
     let usual = if service.is_secured() { 443 } else { 80 };
     if port != usual {
         host.push(b':');

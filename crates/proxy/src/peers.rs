@@ -2,10 +2,11 @@
 
 use std::{
     net::SocketAddr,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
-use balancer::{Affinity, Lease, NoPeer, Outcome, Pick, Source};
+use balancer::{Affinity, Lease, NoPeer, Outcome, Peer, Pick, Source};
 use snapshot::ServiceEntry;
 
 use crate::failure::Failure;
@@ -33,19 +34,22 @@ pub(crate) async fn pick(
 ///
 /// # Errors
 /// As [`pick`].
-pub(crate) async fn preview(service: &ServiceEntry, affinity: &Affinity) -> Result<Lease, Failure> {
+pub(crate) async fn preview(
+    service: &ServiceEntry,
+    affinity: &Affinity,
+) -> Result<Arc<Peer>, Failure> {
     found(service, &[], Instant::now(), |now| {
         service.upstream().preview(&Pick { key: affinity.key(), tried: &[], now })
     })
     .await
 }
 
-async fn found(
+async fn found<T>(
     service: &ServiceEntry,
     tried: &[SocketAddr],
     now: Instant,
-    pick: impl Fn(Instant) -> Result<Lease, NoPeer>,
-) -> Result<Lease, Failure> {
+    pick: impl Fn(Instant) -> Result<T, NoPeer>,
+) -> Result<T, Failure> {
     let mut picked = pick(now);
     if matches!(picked, Err(NoPeer::Unresolved)) {
         // Only the first request for a name comes here; all others find what was resolved.

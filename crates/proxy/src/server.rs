@@ -362,6 +362,7 @@ async fn keep_house(thread: Rc<Thread>) {
         thread.pool.borrow_mut().sweep(std::time::Instant::now());
         thread.http2_pool.sweep(std::time::Instant::now());
         thread.refresh_snapshot();
+        balancer::refresh_thread();
     }
 }
 

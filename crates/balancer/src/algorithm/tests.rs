@@ -9,7 +9,8 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::config::Algorithm as Name;
-use crate::peer::Lease;
+use crate::local::Hold;
+use crate::peer::{Lease, Turn};
 use crate::pool::testing::{pool_of, put, remove};
 
 fn ask<'a>(tried: &'a [SocketAddr], now: Instant) -> Ask<'a> {
@@ -239,7 +240,7 @@ fn no_algorithm_picks_what_was_tried() {
 fn lease(algorithm: &dyn Algorithm, pool: &Pool, now: Instant) -> (Slot, Lease) {
     let slot = algorithm.pick(pool, &ask(&[], now)).unwrap();
     let peer = Arc::clone(&pool.member(slot).unwrap().peer);
-    (slot, Lease::new(&peer, algorithm.counts(), 1))
+    (slot, Lease::new(Hold::Shared(peer), algorithm.counts(), Turn::Usual))
 }
 
 #[test]
@@ -305,7 +306,11 @@ fn latency_does_not_flood_the_fastest() {
     let now = Instant::now();
     for (slot, ms) in [(0, 10), (1, 11), (2, 12)] {
         let peer = Arc::clone(&pool.member(slot).unwrap().peer);
-        Lease::new(&peer, true, 1).observe(Duration::from_millis(ms), false, now);
+        Lease::new(Hold::Shared(peer), true, Turn::Usual).observe(
+            Duration::from_millis(ms),
+            false,
+            now,
+        );
     }
     let leases: Vec<_> = (0..30).map(|_| lease(&*algorithm, &pool, now)).collect();
     let slots: Vec<Slot> = leases.iter().map(|(slot, _)| *slot).collect();

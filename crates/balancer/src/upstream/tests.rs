@@ -12,6 +12,8 @@ use super::*;
 use crate::config::{Algorithm, HashOn, Origin};
 use crate::health::{Limits, Rules};
 use crate::key::Key;
+use crate::local::Hold;
+use crate::peer::Turn;
 use crate::target::ServiceAddress;
 use crate::view::{Label, Weights};
 
@@ -483,7 +485,7 @@ fn a_new_peer_begins_at_the_average_latency() {
         upstream(with(Algorithm::Latency), &[target(1, "10.0.0.1:80"), target(2, "10.0.0.2:80")]);
     let now = Instant::now();
     for (place, ms) in [("10.0.0.1:80", 10), ("10.0.0.2:80", 30)] {
-        let lease = Lease::new(&peer_at(&upstream, place), true, 1);
+        let lease = Lease::new(Hold::Shared(peer_at(&upstream, place)), true, Turn::Usual);
         lease.observe(Duration::from_millis(ms), false, now);
     }
     upstream.change_targets(&[TargetChange::Put(target(3, "10.0.0.3:80"))]);
