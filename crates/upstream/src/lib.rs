@@ -13,6 +13,7 @@ mod keeper;
 mod pool;
 mod probe;
 mod resolve;
+mod socket;
 mod stream;
 mod tls;
 

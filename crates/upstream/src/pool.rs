@@ -2,10 +2,11 @@
 
 use std::{
     collections::VecDeque,
+    io,
     net::SocketAddr,
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll, Waker},
+    task::{Context, Waker},
     time::{Duration, Instant},
 };
 
@@ -140,9 +141,18 @@ impl PoolLimits {
 /// no system call unless the operating system has told that there is something.
 fn is_quiet(stream: &mut Stream) -> bool {
     let mut byte = [0_u8; 1];
-    let mut into = ReadBuf::new(&mut byte);
-    let read = Pin::new(stream).poll_read(&mut Context::from_waker(Waker::noop()), &mut into);
-    matches!(read, Poll::Pending)
+    match stream {
+        Stream::Plain(tcp) => {
+            let read = tcp.try_read(&mut byte);
+            read.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
+        }
+        // Bytes may be the session's own: only the session can tell.
+        Stream::Tls(tls) => {
+            let mut into = ReadBuf::new(&mut byte);
+            let context = &mut Context::from_waker(Waker::noop());
+            Pin::new(tls).poll_read(context, &mut into).is_pending()
+        }
+    }
 }
 
 #[cfg(test)]

@@ -12,6 +12,8 @@ use tokio::{
 };
 use tokio_rustls::TlsStream;
 
+use crate::socket::{poll_receive, poll_send};
+
 /// A connection to either side, with or without TLS.
 #[derive(Debug)]
 pub enum Stream {
@@ -40,7 +42,7 @@ impl AsyncRead for Stream {
         into: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         match &mut *self {
-            Stream::Plain(tcp) => Pin::new(tcp).poll_read(context, into),
+            Stream::Plain(tcp) => poll_receive(tcp, context, into),
             Stream::Tls(tls) => Pin::new(tls).poll_read(context, into),
         }
     }
@@ -54,7 +56,7 @@ impl AsyncWrite for Stream {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         match &mut *self {
-            Stream::Plain(tcp) => Pin::new(tcp).poll_write(context, bytes),
+            Stream::Plain(tcp) => poll_send(tcp, context, bytes),
             Stream::Tls(tls) => Pin::new(tls).poll_write(context, bytes),
         }
     }
