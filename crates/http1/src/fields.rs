@@ -51,6 +51,12 @@ impl Span {
 }
 
 impl Fields {
+    /// Whether there is memory behind it, used or not.
+    #[must_use]
+    pub fn has_memory(&self) -> bool {
+        self.text.capacity() > 0
+    }
+
     /// Forgets everything and keeps the memory.
     pub fn clear(&mut self) {
         self.text.clear();

@@ -26,7 +26,7 @@ pub(crate) struct Again<'a> {
     policy: Option<Arc<balancer::Retry>>,
     left: u32,
     made: u32,
-    tried: SmallVec<[SocketAddr; 4]>,
+    tried: SmallVec<[SocketAddr; 1]>,
 }
 
 /// The end of one try, unless the head of its answer is there by then.

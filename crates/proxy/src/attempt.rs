@@ -33,8 +33,8 @@ pub(crate) struct Attempt<'a> {
     pub(crate) thread: &'a Thread,
     pub(crate) io: &'a RefCell<Stream>,
     pub(crate) request: &'a RequestHead,
-    /// The head to send.
-    pub(crate) head: &'a [u8],
+    /// The head to send; until it was sent.
+    pub(crate) head: Cell<Vec<u8>>,
     /// How the body is delimited towards the upstream, where there is one.
     pub(crate) framing: Option<Framing>,
     pub(crate) write_timeout: Duration,
@@ -101,7 +101,9 @@ impl Attempt<'_> {
         prepare: impl FnOnce(&mut ResponseHead) -> Result<(), Failure>,
     ) -> Result<Afterwards, Failure> {
         let mut incoming = Incoming::default();
-        self.write([self.head]).await?;
+        let head = self.head.take();
+        self.write([&head]).await?;
+        self.thread.give_output(head);
         progress.sent.set(true);
         progress.waiting.set(true);
         let result = self.upgraded(progress, &mut incoming, body, answer, response, prepare).await;
@@ -176,11 +178,13 @@ impl Attempt<'_> {
     /// Sends the request; then waits for the client to go away, which ends the attempt.
     async fn send<B: Body>(&self, progress: &Progress, body: &mut B) -> Result<(), Failure> {
         let chunked = self.framing == Some(Framing::Chunked);
+        let head = self.head.take();
         if chunked {
-            self.send_chunk(self.head, body).await?;
+            self.send_chunk(&head, body).await?;
         } else {
-            self.write([self.head, body.data()]).await?;
+            self.write([&head, body.data()]).await?;
         }
+        self.thread.give_output(head);
         while !body.is_complete() {
             progress.released.set(true);
             body.release();
@@ -261,6 +265,7 @@ impl Attempt<'_> {
                 }
                 // Nearly every head comes in one piece, and none of that size has too long a line.
                 if !raw.is_empty() && !scan.begun() && raw.len() <= LIMITS.line {
+                    self.thread.lend_memory(response);
                     match response.read(raw, to_head) {
                         Ok(end) => break end,
                         Err(ResponseError::Incomplete) => {}

@@ -46,7 +46,11 @@ pub(crate) async fn serve(thread: Rc<Thread>, entered: Entered, stream: Stream, 
         let (mut scratch, read) = connection.read(received);
         let next = match read {
             // In memory of its own: a connection that waits for a request, as most do, keeps none for it.
-            Ok(()) => Box::pin(connection.request(&mut scratch)).await,
+            Ok(()) => {
+                // Made in its place: to be moved there it would first have to lie elsewhere, as a whole.
+                let memory = Box::new_uninit();
+                Box::into_pin(Box::write(memory, connection.request(&mut scratch))).await
+            }
             Err(failure) => Box::pin(connection.refuse(&failure, &mut scratch)).await,
         };
         thread.give_back(scratch);
@@ -173,11 +177,10 @@ impl Connection<'_> {
         self.requests += 1;
         let limit = self.thread.options.limits.keepalive_requests;
         let keep = scratch.request.keeps_connection() && (limit == 0 || self.requests < limit);
-        let mut out = std::mem::take(&mut scratch.to_client);
         let framing = scratch.request.framing();
         let Connection { thread, origin, io, incoming, timers, .. } = self;
-        let mut answer =
-            Http1Answer::new(thread, io, &timers.client_out, &mut out, &scratch.request, keep);
+        incoming.give_back(&thread.buffers);
+        let mut answer = Http1Answer::new(thread, io, &timers.client_out, &scratch.request, keep);
         let next = match Http1Body::new(thread, io, incoming, &timers.client_in, framing) {
             Err(failure) => {
                 answer.close_after();
@@ -193,25 +196,18 @@ impl Connection<'_> {
                 after(&answer, at_next_request)
             }
         };
-        scratch.to_client = out;
-        if self.incoming.is_empty() {
-            self.incoming.give_back(&self.thread.buffers);
-        }
+        self.incoming.give_back(&self.thread.buffers);
         next
     }
 
     /// Answers what is no request.
     async fn refuse(&mut self, failure: &Failure, scratch: &mut Scratch) -> Next {
-        let mut out = std::mem::take(&mut scratch.to_client);
         // What was read of it is not to be trusted: not what it accepts, nor that it is a HEAD.
         scratch.request.begin(b"GET", b"/", Version::Http11);
         let Connection { thread, origin, io, timers, .. } = self;
-        let mut answer =
-            Http1Answer::new(thread, io, &timers.client_out, &mut out, &scratch.request, false);
+        let mut answer = Http1Answer::new(thread, io, &timers.client_out, &scratch.request, false);
         request::serve_unreadable(thread, origin, scratch, failure, &mut answer).await;
-        let next = after(&answer, false);
-        scratch.to_client = out;
-        next
+        after(&answer, false)
     }
 }
 

@@ -52,7 +52,6 @@ impl Call<'_> {
     /// `prepare` makes of the upstream's head what the client gets, being told what was tried and a cookie to set.
     pub(crate) async fn forward<B: Body, A: Answer>(
         &self,
-        head: &mut Vec<u8>,
         body: &mut B,
         answer: &mut A,
         response: &mut ResponseHead,
@@ -69,8 +68,7 @@ impl Call<'_> {
             let begun = Instant::now();
             record.tries.push(Try::new(lease.address(), wanted, begun));
             let to = Attempted { lease: &lease, affinity: &affinity, again: &again, begun };
-            let result =
-                self.attempt(&to, head, body, answer, response, record, &mut prepare).await;
+            let result = self.attempt(&to, body, answer, response, record, &mut prepare).await;
             self.report(&lease, &result, record);
             let Err((failure, replayable)) = result else {
                 return Ok(());
@@ -105,7 +103,6 @@ impl Call<'_> {
     async fn attempt<B: Body, A: Answer>(
         &self,
         to: &Attempted<'_>,
-        head: &mut Vec<u8>,
         body: &mut B,
         answer: &mut A,
         response: &mut ResponseHead,
@@ -114,17 +111,21 @@ impl Call<'_> {
     ) -> Result<Instant, (Failure, bool)> {
         let Attempted { lease, affinity, again, begun } = *to;
         let framing = framing(self.request, body);
-        let key = self.write_head(lease, framing, head).map_err(|failure| (failure, true))?;
+        let mut head = self.thread.output();
+        let key = self.write_head(lease, framing, &mut head).map_err(|failure| (failure, true))?;
         let end = again.try_end(begun);
         if is_grpc(&self.service.service) {
             let prepare = |response: &mut ResponseHead, record: &mut Record<'_>| {
                 let cookie = self.service.upstream().set_cookie(affinity, lease);
                 prepare(response, record, cookie.as_deref())
             };
+            self.thread.lend_memory(response);
             // In memory of its own: most requests are not by HTTP/2, and have room for none.
             let attempt =
-                self.attempt_http2(to, end, &key, head, body, answer, response, record, prepare);
-            return Box::pin(attempt).await.map(|()| Instant::now());
+                self.attempt_http2(to, end, &key, &head, body, answer, response, record, prepare);
+            let result = Box::pin(attempt).await;
+            self.thread.give_output(head);
+            return result.map(|()| Instant::now());
         }
         let mut fresh = false;
         loop {
@@ -147,7 +148,7 @@ impl Call<'_> {
                 thread: self.thread,
                 io: &io,
                 request: self.request,
-                head,
+                head: Cell::new(head),
                 framing,
                 write_timeout: milliseconds(self.service.service.write_timeout),
                 read_timeout: milliseconds(self.service.service.read_timeout),
@@ -192,6 +193,9 @@ impl Call<'_> {
                         return Err((failure, replayable));
                     }
                     fresh = true;
+                    head = self.thread.output();
+                    self.write_head(lease, framing, &mut head)
+                        .map_err(|failure| (failure, true))?;
                 }
             }
         }

@@ -96,6 +96,7 @@ pub(crate) async fn send<A: Answer>(
             ""
         }
     };
+    thread.lend_memory(response);
     response.begin(reply.status, request.version());
     let fields = &mut response.fields;
     fields.push_known(Name::Date, &thread.date());

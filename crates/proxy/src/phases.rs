@@ -25,10 +25,13 @@ use crate::{
     thread::{RequestId, Thread},
 };
 
-/// The plugins of one request and what they share.
+/// The plugins of one request. Where none is concerned there is nothing to carry from phase to phase.
 #[derive(Default)]
-pub(crate) struct Phases<'s> {
-    about: Option<About<'s>>,
+pub(crate) struct Phases<'s>(Option<Box<Concerned<'s>>>);
+
+/// The plugins that are concerned with a request, and what they share.
+struct Concerned<'s> {
+    about: About<'s>,
     collected: SmallVec<[&'s Running; 8]>,
     identity: Identity,
     onward: Onward,
@@ -58,17 +61,6 @@ pub(crate) struct Entering<'s, 'r> {
 pub(crate) type Accessed = Result<Option<Answer>, Failure>;
 
 impl<'s> Phases<'s> {
-    /// With the memory of an earlier request's [`Phases::into_fields`].
-    pub(crate) fn with(mut response_fields: Fields) -> Self {
-        response_fields.clear();
-        Phases { response_fields, ..Phases::default() }
-    }
-
-    /// The memory of the fields of answers, for another request.
-    pub(crate) fn into_fields(self) -> Fields {
-        self.response_fields
-    }
-
     /// Before routing: only instances for all requests take part, and they stay the ones that do if no route matches.
     pub(crate) fn begin(
         &mut self,
@@ -83,13 +75,13 @@ impl<'s> Phases<'s> {
         }
         let client = origin.client_of(&thread.options.trust, request);
         let client = origin.client(client, protocol::is_secure(request, origin));
-        self.meet(thread, snapshot, client, None);
-        self.collected = running(snapshot, chain, None).collect();
+        let concerned = self.meet(thread, snapshot, client, None);
+        concerned.collected = running(snapshot, chain, None).collect();
     }
 
     /// Whether a plugin takes part.
     pub(crate) fn takes_part(&self) -> bool {
-        !self.collected.is_empty()
+        self.0.as_ref().is_some_and(|concerned| !concerned.collected.is_empty())
     }
 
     /// Calls the rewrite phase. A plugin that answers ends it.
@@ -99,23 +91,24 @@ impl<'s> Phases<'s> {
         body: &mut dyn RequestBody,
         id: &RequestId,
     ) -> Accessed {
-        let Some(about) = &self.about else { return Ok(None) };
+        let Some(concerned) = self.0.as_deref_mut() else { return Ok(None) };
+        let Concerned { about, collected, identity, onward, response_fields, notes } = concerned;
         let mut exchange = Exchange {
             request,
-            onward: &mut self.onward,
+            onward,
             body,
             client: &about.client,
             route: None,
             service: None,
             captures: &Captures::default(),
-            identity: &mut self.identity,
-            response_fields: &mut self.response_fields,
-            notes: &mut self.notes,
+            identity,
+            response_fields,
+            notes,
             directory: &about.snapshot.directory,
             id: id.as_str(),
             started_us: about.started_us,
         };
-        for running in self.collected.iter().filter(|running| running.phases.rewrite) {
+        for running in collected.iter().filter(|running| running.phases.rewrite) {
             let Some(plugin) = &running.plugin else { continue };
             match call(running, || plugin.rewrite(&mut exchange))? {
                 Verdict::Continue => {}
@@ -142,15 +135,15 @@ impl<'s> Phases<'s> {
         entering: Entering<'s, '_>,
     ) -> Accessed {
         let Entering { client, route, captures, path, id } = entering;
-        self.collected.clear();
-        self.onward.path = path;
-        let about = self.meet(thread, snapshot, client, Some(route));
-        let (client, started_us) = (about.client.clone(), about.started_us);
+        let concerned = self.meet(thread, snapshot, client, Some(route));
+        concerned.collected.clear();
+        concerned.onward.path = path;
+        let Concerned { about, collected, identity, onward, response_fields, notes } = concerned;
         let mut result = Ok(None);
         for slot in &chain(snapshot, route).slots {
-            let consumer = self.identity.consumer.as_ref().map(|consumer| consumer.id);
+            let consumer = identity.consumer.as_ref().map(|consumer| consumer.id);
             let Some(running) = snapshot.plugins.running(slot, consumer) else { continue };
-            self.collected.push(running);
+            collected.push(running);
             if !running.phases.access || !matches!(result, Ok(None)) {
                 continue;
             }
@@ -160,18 +153,18 @@ impl<'s> Phases<'s> {
             };
             let exchange = Exchange {
                 request,
-                onward: &mut self.onward,
+                onward,
                 body,
-                client: &client,
+                client: &about.client,
                 route: Some(&route.route),
                 service: route.service.as_ref().map(|entry| &*entry.service),
                 captures,
-                identity: &mut self.identity,
-                response_fields: &mut self.response_fields,
-                notes: &mut self.notes,
+                identity,
+                response_fields,
+                notes,
                 directory: &snapshot.directory,
                 id: id.as_str(),
-                started_us,
+                started_us: about.started_us,
             };
             result = match enter(running, &**plugin, exchange).await {
                 Ok(Verdict::Continue) => Ok(None),
@@ -191,12 +184,10 @@ impl<'s> Phases<'s> {
         record: &Record<'_>,
         head: &mut ResponseHead,
     ) -> Result<(), Failure> {
-        if self.about.is_none() {
-            return Ok(());
-        }
-        head.fields.put(&self.response_fields);
-        let timing = self.timing(record);
-        self.each(
+        let Some(concerned) = &mut self.0 else { return Ok(()) };
+        head.fields.put(&concerned.response_fields);
+        let timing = concerned.timing(record);
+        concerned.each(
             request,
             id,
             timing,
@@ -209,7 +200,7 @@ impl<'s> Phases<'s> {
 
     /// Whether a plugin takes part in the body filter phase.
     pub(crate) fn filter_bodies(&self) -> bool {
-        self.collected.iter().any(|running| running.phases.body_filter)
+        self.0.as_ref().is_some_and(|concerned| concerned.any(|phases| phases.body_filter))
     }
 
     /// Calls the body filter phase with a piece of an answer's body.
@@ -220,9 +211,9 @@ impl<'s> Phases<'s> {
         piece: &mut Vec<u8>,
         last: bool,
     ) -> Result<(), Failure> {
-        let started_us = self.about.as_ref().map_or(0, |about| about.started_us);
-        let timing = Timing { started_us, ..Timing::default() };
-        self.each(
+        let Some(concerned) = &mut self.0 else { return Ok(()) };
+        let timing = Timing { started_us: concerned.about.started_us, ..Timing::default() };
+        concerned.each(
             request,
             id,
             timing,
@@ -243,10 +234,11 @@ impl<'s> Phases<'s> {
         head: Option<&ResponseHead>,
         response_bytes: u64,
     ) {
-        if !self.collected.iter().any(|running| running.phases.log) {
+        let Some(concerned) = &mut self.0 else { return };
+        if !concerned.any(|phases| phases.log) {
             return;
         }
-        let mut timing = self.timing(record);
+        let mut timing = concerned.timing(record);
         timing.total_us = Some(record.total_us());
         let started_us = timing.started_us;
         let tries: SmallVec<[plugin::Try; 2]> =
@@ -260,7 +252,7 @@ impl<'s> Phases<'s> {
             tries: &tries,
             reason: record.failure,
         };
-        let logged = self.each(
+        let logged = concerned.each(
             request,
             id,
             timing,
@@ -275,14 +267,14 @@ impl<'s> Phases<'s> {
         }
     }
 
-    /// Who the client turned out to be.
-    pub(crate) fn identity(&self) -> &Identity {
-        &self.identity
+    /// Who the client turned out to be, where a plugin might have found out.
+    pub(crate) fn identity(&self) -> Option<&Identity> {
+        self.0.as_ref().map(|concerned| &concerned.identity)
     }
 
     /// Where the upstream is to be asked, as plugins left it.
-    pub(crate) fn onward(&self) -> &Onward {
-        &self.onward
+    pub(crate) fn onward(&self) -> Option<&Onward> {
+        self.0.as_ref().map(|concerned| &concerned.onward)
     }
 
     /// Notes what is the same in all phases, or what has become known of it.
@@ -292,18 +284,38 @@ impl<'s> Phases<'s> {
         snapshot: &'s Snapshot,
         client: Client,
         route: Option<&'s RouteEntry>,
-    ) -> &About<'s> {
-        let started_us = match &self.about {
-            Some(about) => about.started_us,
+    ) -> &mut Concerned<'s> {
+        let started_us = match &self.0 {
+            Some(concerned) => concerned.about.started_us,
             None => u64::try_from(thread.options.clock.wall_us()).unwrap_or_default(),
         };
-        self.about.insert(About { snapshot, client, started_us, route })
+        let about = About { snapshot, client, started_us, route };
+        match &mut self.0 {
+            Some(concerned) => {
+                concerned.about = about;
+                concerned
+            }
+            none => none.insert(Box::new(Concerned {
+                about,
+                collected: SmallVec::new(),
+                identity: Identity::default(),
+                onward: Onward::default(),
+                response_fields: Fields::default(),
+                notes: Notes::default(),
+            })),
+        }
+    }
+}
+
+impl Concerned<'_> {
+    fn any(&self, takes_part: impl Fn(&plugin::Phases) -> bool) -> bool {
+        self.collected.iter().any(|running| takes_part(&running.phases))
     }
 
     fn timing(&self, record: &Record<'_>) -> Timing {
         let tried = !record.tries.is_empty();
         Timing {
-            started_us: self.about.as_ref().map_or(0, |about| about.started_us),
+            started_us: self.about.started_us,
             gateway_us: tried.then(|| record.proxy_us()),
             upstream_us: tried.then(|| record.upstream_us()),
             total_us: None,
@@ -319,7 +331,7 @@ impl<'s> Phases<'s> {
         takes_part: impl Fn(&Running) -> bool,
         mut run: impl FnMut(&dyn Plugin, &mut Answered<'_>),
     ) -> Result<(), Failure> {
-        let Some(about) = &self.about else { return Ok(()) };
+        let about = &self.about;
         let service = about.route.and_then(|route| route.service.as_ref());
         let mut exchange = Answered {
             request,

@@ -6,10 +6,10 @@
 //! Plugins join where a phase has their name (`phases.rs`). Every request takes this way, whatever protocol it came by; what
 //! goes wrong on it is a [`Failure`], which is answered in one place.
 
-use std::{cell::RefCell, mem, net::SocketAddr, time::Instant};
+use std::{cell::RefCell, net::SocketAddr, time::Instant};
 
 use http1::{Framing, Name, RequestHead, ResponseHead};
-use plugin::{Client, TlsSession};
+use plugin::{Client, Identity, TlsSession};
 use router::Match;
 use snapshot::{RouteEntry, Snapshot};
 
@@ -99,7 +99,7 @@ pub(crate) async fn serve<B: Body, A: Answer>(
 ) {
     let snapshot = thread.snapshot();
     let mut record = Record::new(Instant::now(), origin.peer);
-    let phases = RefCell::new(Phases::with(mem::take(&mut scratch.plugin_fields)));
+    let phases = RefCell::new(Phases::default());
     phases.borrow_mut().begin(thread, &snapshot, origin, &scratch.request);
     let mut body = Held::new(body);
     let result =
@@ -110,7 +110,6 @@ pub(crate) async fn serve<B: Body, A: Answer>(
     }
     record.request_bytes += body.received();
     log(thread, scratch, true, answer, &record, &phases);
-    scratch.plugin_fields = phases.into_inner().into_fields();
 }
 
 /// Answers a request that could not be read, and logs it.
@@ -145,7 +144,7 @@ async fn proxy<'s, B: Body, A: Answer>(
     record: &mut Record<'s>,
     phases: &RefCell<Phases<'s>>,
 ) -> Result<(), Failure> {
-    let Scratch { request, response, to_upstream, id, .. } = scratch;
+    let Scratch { request, response, id, .. } = scratch;
     let options = &*thread.options;
 
     // Rewrite: plugins of the whole gateway see the request before it has a route.
@@ -218,7 +217,7 @@ async fn proxy<'s, B: Body, A: Answer>(
         if body.is_replaced() {
             request.set_framing(Framing::Length(body.data().len() as u64));
         }
-        target = phases.borrow().onward().path.clone();
+        target = phases.borrow().onward().map(|onward| onward.path.clone()).unwrap_or_default();
         captured = Some(captures);
         found = None;
         normal = kept.into();
@@ -246,7 +245,8 @@ async fn proxy<'s, B: Body, A: Answer>(
     };
     let (host, subject) = {
         let phases = phases.borrow();
-        (phases.onward().host.clone(), phases.identity().subject())
+        let host = phases.onward().and_then(|onward| onward.host.clone());
+        (host, phases.identity().and_then(Identity::subject))
     };
     let call = Call {
         thread,
@@ -300,7 +300,7 @@ async fn proxy<'s, B: Body, A: Answer>(
         Ok(())
     };
     let mut answer = Filtered::new(answer, phases, request, id);
-    call.forward(to_upstream, body, &mut answer, response, record, header_filter).await
+    call.forward(body, &mut answer, response, record, header_filter).await
 }
 
 /// Answers a request that failed. Once the answer has begun there is nothing to say: it breaks off.

@@ -9,7 +9,7 @@ use std::{
     task::Waker,
 };
 
-use http1::{Fields, RequestHead, ResponseHead};
+use http1::{RequestHead, ResponseHead};
 use rand::{Rng, RngCore, SeedableRng, rngs::StdRng};
 use rustc_hash::FxHashMap;
 use settings::AccessLogFormat;
@@ -44,6 +44,8 @@ pub(crate) struct Thread {
         reason = "moved with each request: a box is one word, a scratch hundreds of bytes"
     )]
     scratches: RefCell<Vec<Box<Scratch>>>,
+    responses: RefCell<Vec<ResponseHead>>,
+    outputs: RefCell<Vec<Vec<u8>>>,
     random: RefCell<StdRng>,
     date: RefCell<Date>,
     draining: Cell<bool>,
@@ -77,16 +79,14 @@ struct Connections {
 }
 
 /// The memory of one request, used again for the next one.
+///
+/// What is needed for a moment only (a buffer to read or write, the head of an answer) is not part of it: taken when it
+/// is needed and given back soon, it is the same for all of a thousand requests that wait, and in the processor's cache.
 #[derive(Default)]
 pub(crate) struct Scratch {
     pub(crate) request: RequestHead,
+    /// Without memory of its own before [`Thread::lend_memory`].
     pub(crate) response: ResponseHead,
-    /// What plugins add to the answer.
-    pub(crate) plugin_fields: Fields,
-    /// Bytes on their way to the client.
-    pub(crate) to_client: Vec<u8>,
-    /// Bytes on their way to the upstream.
-    pub(crate) to_upstream: Vec<u8>,
     /// The request's id.
     pub(crate) id: RequestId,
 }
@@ -109,6 +109,8 @@ static HEXADECIMAL: [[u8; 2]; 256] = {
 
 /// Free scratches beyond this number are dropped: together they are a few megabytes for each thread.
 const SCRATCHES_KEPT: usize = 1024;
+/// Free buffers and heads of answers beyond this number are dropped.
+const MOMENTARY_KEPT: usize = 64;
 /// Output buffers that grew beyond this for one large message are not kept.
 const OUTPUT_KEPT: usize = 16 * 1024;
 
@@ -139,6 +141,8 @@ impl Thread {
             logs,
             snapshots: RefCell::new(Current { cache, held }),
             scratches: RefCell::default(),
+            responses: RefCell::default(),
+            outputs: RefCell::default(),
             random: RefCell::new(StdRng::from_seed(seed)),
             date: RefCell::default(),
             draining: Cell::new(false),
@@ -173,13 +177,37 @@ impl Thread {
 
     /// Takes the memory of a request back.
     pub(crate) fn give_back(&self, mut scratch: Box<Scratch>) {
+        let response = std::mem::take(&mut scratch.response);
+        let mut responses = self.responses.borrow_mut();
+        if response.fields.has_memory() && responses.len() < MOMENTARY_KEPT {
+            responses.push(response);
+        }
         let mut scratches = self.scratches.borrow_mut();
         if scratches.len() < SCRATCHES_KEPT {
-            for output in [&mut scratch.to_client, &mut scratch.to_upstream] {
-                output.clear();
-                output.shrink_to(OUTPUT_KEPT);
-            }
             scratches.push(scratch);
+        }
+    }
+
+    /// Gives the head of an answer that is about to be read or made memory that was used before.
+    pub(crate) fn lend_memory(&self, response: &mut ResponseHead) {
+        if !response.fields.has_memory()
+            && let Some(used) = self.responses.borrow_mut().pop()
+        {
+            *response = used;
+        }
+    }
+
+    /// An empty buffer for what is written next.
+    pub(crate) fn output(&self) -> Vec<u8> {
+        self.outputs.borrow_mut().pop().unwrap_or_default()
+    }
+
+    /// Takes a buffer back whose bytes were written.
+    pub(crate) fn give_output(&self, mut output: Vec<u8>) {
+        let mut outputs = self.outputs.borrow_mut();
+        if outputs.len() < MOMENTARY_KEPT && output.capacity() <= OUTPUT_KEPT {
+            output.clear();
+            outputs.push(output);
         }
     }
 

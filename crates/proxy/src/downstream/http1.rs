@@ -179,7 +179,7 @@ pub(crate) struct Http1Answer<'c> {
     thread: &'c Thread,
     io: &'c RefCell<Stream>,
     timer: &'c Timer,
-    out: &'c mut Vec<u8>,
+    out: Vec<u8>,
     version: Version,
     to_head: bool,
     keep: bool,
@@ -208,16 +208,14 @@ impl<'c> Http1Answer<'c> {
         thread: &'c Thread,
         io: &'c RefCell<Stream>,
         timer: &'c Timer,
-        out: &'c mut Vec<u8>,
         request: &RequestHead,
         keep: bool,
     ) -> Self {
-        out.clear();
         Http1Answer {
             thread,
             io,
             timer,
-            out,
+            out: Vec::new(),
             version: request.version(),
             to_head: request.method() == b"HEAD",
             keep,
@@ -253,7 +251,7 @@ impl<'c> Http1Answer<'c> {
         self.framing = match head.framing() {
             Framing::Length(length) => {
                 self.out.extend_from_slice(b"Content-Length: ");
-                write_decimal(self.out, length);
+                write_decimal(&mut self.out, length);
                 self.out.extend_from_slice(b"\r\n");
                 Sending::Counted
             }
@@ -262,7 +260,7 @@ impl<'c> Http1Answer<'c> {
                 if let Some(length) =
                     head.fields.get(Name::ContentLength).filter(|_| head.status() != 204)
                 {
-                    http1::write_field(self.out, b"Content-Length", length);
+                    http1::write_field(&mut self.out, b"Content-Length", length);
                 } else if body {
                     self.out.extend_from_slice(b"Content-Length: 0\r\n");
                 }
@@ -301,10 +299,11 @@ impl Answer for Http1Answer<'_> {
         if self.thread.is_draining() {
             self.keep = false;
         }
-        self.out.clear();
-        head.write_status_line(self.out);
-        head.fields
-            .write(self.out, |name| !matches!(name, Name::ContentLength | Name::TransferEncoding));
+        self.out = self.thread.output();
+        head.write_status_line(&mut self.out);
+        head.fields.write(&mut self.out, |name| {
+            !matches!(name, Name::ContentLength | Name::TransferEncoding)
+        });
         if head.status() == 101 {
             self.framing = Sending::Close;
             self.keep = false;
@@ -322,9 +321,13 @@ impl Answer for Http1Answer<'_> {
     async fn send(&mut self, data: &[u8], last: bool, trailers: &[u8]) -> Result<(), Failure> {
         let mut end: &[u8] = b"";
         let mut section = Vec::new();
+        let mut out = match self.out.is_empty() {
+            true => self.thread.output(),
+            false => std::mem::take(&mut self.out),
+        };
         if self.framing == Sending::Chunked {
             if !data.is_empty() {
-                http1::write_chunk_start(self.out, data.len());
+                http1::write_chunk_start(&mut out, data.len());
                 end = b"\r\n";
             }
             match (last, data.is_empty(), trailers.is_empty()) {
@@ -339,7 +342,6 @@ impl Answer for Http1Answer<'_> {
                 }
             }
         }
-        let mut out = std::mem::take(self.out);
         let result = if !out.is_empty() && data.len() <= SHORT {
             out.extend_from_slice(data);
             out.extend_from_slice(end);
@@ -347,8 +349,7 @@ impl Answer for Http1Answer<'_> {
         } else {
             self.write([&out, data, end]).await
         };
-        *self.out = out;
-        self.out.clear();
+        self.thread.give_output(out);
         self.ended = last && result.is_ok();
         result
     }
