@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use crate::ejection::Ejection;
 use crate::health::{Limits, Rules};
+use crate::peer::Peer;
 use crate::retry::Retry;
 
 /// The configuration of one upstream, checked and unpacked.
@@ -59,6 +60,19 @@ pub struct Config {
 }
 
 impl Config {
+    /// The host that a peer is asked for, without port: `host_header`, the target's name, or the
+    /// service's host when that is what was resolved.
+    pub fn host_for<'a>(&'a self, peer: &'a Peer) -> &'a str {
+        if self.origin == Origin::ServiceHost {
+            return &self.name;
+        }
+        if let Some(host) = &self.host_header {
+            return host;
+        }
+        let named = peer.srv_name().filter(|_| self.use_srv_name);
+        named.unwrap_or(peer.host())
+    }
+
     /// A service's own host as the only target: round-robin over its addresses, no health checks.
     pub fn implicit(id: Uuid, host: &str) -> Config {
         Config {

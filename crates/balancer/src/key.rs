@@ -10,7 +10,7 @@ use smallvec::SmallVec;
 use xxhash_rust::xxh32::xxh32;
 
 use crate::config::{Algorithm, Config, HashOn};
-use crate::peer::Peer;
+use crate::peer::{Lease, Peer};
 
 /// Where the parts of a request come from. Only what the upstream needs is asked for.
 pub trait Inputs {
@@ -70,9 +70,13 @@ impl Affinity {
         self.key
     }
 
-    /// The `Set-Cookie` that the client's answer needs (replacing one of the same name): the new
-    /// value that was hashed, or the name of the peer that served it in the end.
-    pub(crate) fn set_cookie(&self, config: &Config, served_by: &Peer) -> Option<String> {
+    /// The `Set-Cookie` for the client's answer, in place of one of the same name: the new value
+    /// that was hashed, or the name of the peer that served it if the request's cookie says another.
+    pub fn set_cookie(&self, served_by: &Lease) -> Option<String> {
+        self.cookie_for(served_by.config(), served_by)
+    }
+
+    fn cookie_for(&self, config: &Config, served_by: &Peer) -> Option<String> {
         match (self.key, &self.issued, &config.hash_on, &config.hash_fallback) {
             (Key::Sticky(named), ..) if named != Some(served_by.identity()) => {
                 let value = format!("{:016x}", served_by.identity());

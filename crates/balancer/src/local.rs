@@ -12,6 +12,7 @@ use std::sync::Arc;
 use arc_swap::{ArcSwap, Cache};
 use rustc_hash::FxHashMap;
 
+use crate::config::Config;
 use crate::error::NoPeer;
 use crate::peer::{Lease, Peer};
 use crate::plan::{Pick, Plan};
@@ -42,6 +43,8 @@ struct Kept {
 #[derive(Debug)]
 pub(crate) struct Local {
     pub(crate) plan: Arc<Plan>,
+    /// The plan's, by a count of this thread: a lease may be held for hours, for which the plan is not to stay.
+    config: Rc<Arc<Config>>,
     peers: RefCell<Vec<Option<Rc<Arc<Peer>>>>>,
 }
 
@@ -65,13 +68,15 @@ impl Local {
     }
 
     pub(crate) fn new(plan: Arc<Plan>) -> Rc<Local> {
-        Rc::new(Local { plan, peers: RefCell::default() })
+        let config = Rc::new(Arc::clone(&plan.config));
+        Rc::new(Local { plan, config, peers: RefCell::default() })
     }
 
     /// The peer for a request, as [`Plan::pick`] finds it.
     pub(crate) fn pick(&self, pick: &Pick<'_>) -> Result<Lease, NoPeer> {
         let (peer, turn) = self.plan.pick(pick)?;
-        Ok(Lease::new(self.hold(peer), self.plan.algorithm.counts(), turn))
+        let counted = self.plan.algorithm.counts();
+        Ok(Lease::new(Rc::clone(&self.config), self.hold(peer), counted, turn))
     }
 
     /// Holds a peer of this plan.

@@ -2,10 +2,12 @@
 
 use std::fmt;
 use std::net::SocketAddr;
+use std::rc::Rc;
 use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
+use crate::config::Config;
 use crate::health::{Cause, Condition, Health};
 use crate::local::Hold;
 use crate::pool::Slot;
@@ -223,6 +225,7 @@ impl fmt::Debug for Peer {
 /// Counts as one request in flight where the algorithm wants to know; dropping it ends that.
 #[derive(Debug)]
 pub struct Lease {
+    config: Rc<Arc<Config>>,
     hold: Hold,
     counted: bool,
     turn: Turn,
@@ -238,11 +241,16 @@ pub(crate) enum Turn {
 }
 
 impl Lease {
-    pub(crate) fn new(hold: Hold, counted: bool, turn: Turn) -> Lease {
+    pub(crate) fn new(config: Rc<Arc<Config>>, hold: Hold, counted: bool, turn: Turn) -> Lease {
         if counted {
             hold.peer().in_flight.fetch_add(1, Ordering::Relaxed);
         }
-        Lease { hold, counted, turn }
+        Lease { config, hold, counted, turn }
+    }
+
+    /// The configuration of the upstream as it was when the peer was picked.
+    pub fn config(&self) -> &Config {
+        &self.config
     }
 
     /// The peer.
@@ -377,7 +385,8 @@ mod tests {
             None,
             0.0,
         );
-        Lease::new(Hold::Shared(Arc::new(peer)), true, Turn::Usual)
+        let config = Rc::new(Arc::new(Config::implicit(uuid::Uuid::nil(), "a.example")));
+        Lease::new(config, Hold::Shared(Arc::new(peer)), true, Turn::Usual)
     }
 
     #[test]
@@ -411,8 +420,8 @@ mod tests {
     fn a_lease_counts_while_it_is_held() {
         let first = lease();
         assert_eq!(first.in_flight(), 1);
-        let second = Lease::new(first.hold.clone(), true, Turn::Usual);
-        let uncounted = Lease::new(first.hold.clone(), false, Turn::Usual);
+        let second = Lease::new(first.config.clone(), first.hold.clone(), true, Turn::Usual);
+        let uncounted = Lease::new(first.config.clone(), first.hold.clone(), false, Turn::Usual);
         assert_eq!(first.in_flight(), 2);
         drop(second);
         drop(uncounted);

@@ -15,7 +15,7 @@ use crate::config::Config;
 use crate::control::Control;
 use crate::error::{CannotSet, NoPeer};
 use crate::health::{Cause, Condition, Health, Outcome, Report, Source, Transition, step};
-use crate::key::{Affinity, Inputs, Key};
+use crate::key::{Affinity, Inputs};
 use crate::local::{Local, Newest};
 use crate::peer::{Lease, Peer};
 use crate::plan::Pick;
@@ -76,12 +76,6 @@ impl Upstream {
     /// The present configuration.
     pub fn config(&self) -> Arc<Config> {
         Arc::clone(&self.plan.load().config)
-    }
-
-    /// What `read` makes of the present configuration, without a share in it: for the path of requests, where all
-    /// threads would write to one counter.
-    pub fn read_config<T>(&self, read: impl FnOnce(&Config) -> T) -> T {
-        read(&Local::of(&self.plan).plan.config)
     }
 
     /// Takes a new configuration over. Where health checks are switched off, every peer is healthy
@@ -162,16 +156,7 @@ impl Upstream {
     /// Reads from a request what ties it to a peer. Costs nothing for algorithms that do not look
     /// at the request.
     pub fn affinity(&self, inputs: &dyn Inputs) -> Affinity {
-        Affinity::of(&Local::of(&self.plan).plan.config, inputs)
-    }
-
-    /// The `Set-Cookie` for the client's answer, when this request was given a cookie or went to
-    /// another peer than its cookie says. It replaces a `Set-Cookie` of the same name.
-    pub fn set_cookie(&self, affinity: &Affinity, served_by: &Peer) -> Option<String> {
-        if affinity.key() == Key::None {
-            return None;
-        }
-        affinity.set_cookie(&Local::of(&self.plan).plan.config, served_by)
+        Affinity::of(&self.config(), inputs)
     }
 
     /// The peer for the next attempt.
@@ -196,13 +181,16 @@ impl Upstream {
         self.plan.load().preview(pick).map(Arc::clone)
     }
 
-    /// Notes that a request begins; how it is tried again, where the upstream says so.
-    pub fn begin(&self, now: Instant) -> Option<Arc<Retry>> {
-        let retry = Local::of(&self.plan).plan.config.retry.clone()?;
-        if retry.budget.is_some() {
+    /// Notes that a request begins; what ties it to a peer, and how it is tried again, where the
+    /// upstream says so.
+    pub fn begin(&self, inputs: &dyn Inputs, now: Instant) -> (Affinity, Option<Arc<Retry>>) {
+        let local = Local::of(&self.plan);
+        let config = &local.plan.config;
+        let retry = config.retry.clone();
+        if retry.as_ref().is_some_and(|retry| retry.budget.is_some()) {
             self.budget.request(now);
         }
-        Some(retry)
+        (Affinity::of(config, inputs), retry)
     }
 
     /// Whether the budget has room for a retry, which is counted then.

@@ -34,21 +34,14 @@ pub(crate) struct Again<'a> {
 pub(crate) struct TryEnd(Option<(Instant, Duration)>);
 
 impl<'a> Again<'a> {
-    /// Of a request that begins `now`. `retries` is the service's.
+    /// Of a request for which the upstream has this `policy`. `retries` is the service's.
     pub(crate) fn new(
         upstream: &'a Upstream,
         method: &'a [u8],
         retries: u32,
-        now: Instant,
+        policy: Option<Arc<balancer::Retry>>,
     ) -> Again<'a> {
-        Again {
-            upstream,
-            method,
-            policy: upstream.begin(now),
-            left: retries,
-            made: 0,
-            tried: SmallVec::new(),
-        }
+        Again { upstream, method, policy, left: retries, made: 0, tried: SmallVec::new() }
     }
 
     /// The addresses that failed.

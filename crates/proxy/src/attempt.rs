@@ -54,8 +54,18 @@ pub(crate) struct Progress {
     pub(crate) released: Cell<bool>,
     /// When the head of the answer was there.
     pub(crate) answered: Cell<Option<Instant>>,
+    /// Whether the answer's body came later than its head.
+    pub(crate) trickled: Cell<bool>,
     /// Bytes received from the upstream.
     pub(crate) received: Cell<u64>,
+}
+
+impl Progress {
+    /// When the answer was received to its end, which it was.
+    pub(crate) fn ended(&self) -> Instant {
+        let with_head = self.answered.get().filter(|_| !self.trickled.get());
+        with_head.unwrap_or_else(Instant::now)
+    }
 }
 
 /// What became of the upstream's connection.
@@ -346,6 +356,7 @@ impl Attempt<'_> {
             {
                 incoming.enlarge(&self.thread.buffers);
             }
+            progress.trickled.set(true);
             loop {
                 match self.fill(progress, incoming).await {
                     Err(failure) => return Err(broken(&failure)),

@@ -144,7 +144,7 @@ impl Explainer {
             path.extend_from_slice(query);
         }
         let preserved = request.fields.get(Name::Host).filter(|_| entry.route.preserve_host);
-        let host = host_field(service, preserved, &peer);
+        let host = host_field(service, preserved, &service.upstream().config(), &peer);
         let to = Destination {
             target: &path,
             host: &host,

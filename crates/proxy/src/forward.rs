@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use balancer::{Affinity, Inputs, Lease, Outcome, Peer};
+use balancer::{Affinity, Config, Inputs, Lease, Outcome, Peer};
 use http1::{Decimal, Framing, RequestHead, ResponseHead};
 use model::{Protocol, Service};
 use smallvec::SmallVec;
@@ -44,6 +44,8 @@ pub(crate) struct Call<'a> {
     pub(crate) inputs: &'a dyn Inputs,
     /// Whether the client asks for a WebSocket.
     pub(crate) websocket: bool,
+    /// When the request began, unless time has passed since that somebody measures: to read the clock is dear.
+    pub(crate) since: Option<Instant>,
     pub(crate) timers: (&'a Timer, &'a Timer),
 }
 
@@ -59,13 +61,15 @@ impl Call<'_> {
         mut prepare: impl FnMut(&mut ResponseHead, &Record<'_>, Option<&str>) -> Result<(), Failure>,
     ) -> Result<(), Failure> {
         let upstream = self.service.upstream();
-        let affinity = upstream.affinity(self.inputs);
         let retries = self.service.service.retries.unwrap_or_default();
-        let mut wanted = Instant::now();
-        let mut again = Again::new(upstream, self.request.method(), retries, wanted);
+        let mut wanted = self.since.unwrap_or_else(Instant::now);
+        let (affinity, policy) = upstream.begin(self.inputs, wanted);
+        let mut again = Again::new(upstream, self.request.method(), retries, policy);
         loop {
-            let lease = peers::pick(self.service, &affinity, again.tried(), wanted).await?;
-            let begun = Instant::now();
+            let picked = peers::pick(self.service, &affinity, again.tried(), wanted);
+            let (lease, waited) = picked.await?;
+            let at_once = self.since.filter(|since| *since == wanted);
+            let begun = waited.or(at_once).unwrap_or_else(Instant::now);
             record.tries.push(Try::new(lease.address(), wanted, begun));
             let to = Attempted { lease: &lease, affinity: &affinity, again: &again, begun };
             let result = self.attempt(&to, body, answer, response, record, &mut prepare).await;
@@ -116,7 +120,7 @@ impl Call<'_> {
         let end = again.try_end(begun);
         if is_grpc(&self.service.service) {
             let prepare = |response: &mut ResponseHead, record: &mut Record<'_>| {
-                let cookie = self.service.upstream().set_cookie(affinity, lease);
+                let cookie = affinity.set_cookie(lease);
                 prepare(response, record, cookie.as_deref())
             };
             self.thread.lend_memory(response);
@@ -158,7 +162,7 @@ impl Call<'_> {
             let prepare = |response: &mut ResponseHead| {
                 record.answered(progress.answered.get(), response.status());
                 to.take(response.status(), &progress)?;
-                let cookie = self.service.upstream().set_cookie(affinity, lease);
+                let cookie = affinity.set_cookie(lease);
                 prepare(response, record, cookie.as_deref())
             };
             let (timer, answered) = (self.timers.1, &progress.answered);
@@ -176,7 +180,7 @@ impl Call<'_> {
                 Ok(afterwards) => {
                     connection.stream = io.into_inner();
                     connection.requests += 1;
-                    let ended = Instant::now();
+                    let ended = progress.ended();
                     if afterwards == Afterwards::Reusable {
                         self.thread.pool.borrow_mut().put(&key, connection, ended);
                     }
@@ -208,8 +212,8 @@ impl Call<'_> {
         framing: Option<Framing>,
         head: &mut Vec<u8>,
     ) -> Result<Key, Failure> {
-        let host = host_field(self.service, self.preserved_host, lease);
-        let secured = self.secured(&host, lease.address())?;
+        let host = host_field(self.service, self.preserved_host, lease.config(), lease);
+        let secured = self.secured(lease, &host)?;
         head.clear();
         let destination =
             Destination { target: self.target, host: &host, framing, websocket: self.websocket };
@@ -283,13 +287,14 @@ impl Call<'_> {
     }
 
     /// How the connection is to be secured, if the service's protocol asks for it.
-    fn secured(&self, host: &[u8], address: SocketAddr) -> Result<Option<Arc<Secured>>, Failure> {
+    fn secured(&self, lease: &Lease, host: &[u8]) -> Result<Option<Arc<Secured>>, Failure> {
         if !self.service.is_secured() {
             return Ok(None);
         }
-        let fallback = self.service.upstream().config().client_certificate;
+        let fallback = lease.config().client_certificate;
         let mut profiles = self.thread.profiles.borrow_mut();
-        profiles.secure(self.snapshot, &self.service.service, fallback, host, address).map(Some)
+        let service = &self.service.service;
+        profiles.secure(self.snapshot, service, fallback, host, lease.address()).map(Some)
     }
 
     /// Tells the balancer what came of an attempt.
@@ -355,12 +360,13 @@ impl Attempted<'_> {
 pub(crate) fn host_field(
     service: &ServiceEntry,
     preserved: Option<&[u8]>,
+    upstream: &Config,
     peer: &Peer,
 ) -> SmallVec<[u8; 64]> {
     if let Some(host) = preserved {
         return SmallVec::from_slice(host);
     }
-    let mut host = service.host_for(peer, |name| SmallVec::from_slice(name.as_bytes()));
+    let mut host = SmallVec::from_slice(upstream.host_for(peer).as_bytes());
     let port = peer.address().port();
     let usual = if service.is_secured() { 443 } else { 80 };
     if port != usual {

@@ -14,7 +14,8 @@ use crate::failure::Failure;
 /// The time that a name may take that was never resolved before.
 const RESOLVE_LIMIT: Duration = Duration::from_secs(5);
 
-/// The target for the next attempt, which begins `now`; not one of those `tried` while there is another.
+/// The target for the next attempt, which begins `now`; not one of those `tried` while there is another. With it comes
+/// when it was picked, if that took waiting.
 ///
 /// # Errors
 /// [`Failure::NoPeer`], [`Failure::Unresolved`]
@@ -23,7 +24,7 @@ pub(crate) async fn pick(
     affinity: &Affinity,
     tried: &[SocketAddr],
     now: Instant,
-) -> Result<Lease, Failure> {
+) -> Result<(Lease, Option<Instant>), Failure> {
     found(service, tried, now, |now| {
         service.upstream().pick(&Pick { key: affinity.key(), tried, now })
     })
@@ -42,6 +43,7 @@ pub(crate) async fn preview(
         service.upstream().preview(&Pick { key: affinity.key(), tried: &[], now })
     })
     .await
+    .map(|(peer, _)| peer)
 }
 
 async fn found<T>(
@@ -49,15 +51,18 @@ async fn found<T>(
     tried: &[SocketAddr],
     now: Instant,
     pick: impl Fn(Instant) -> Result<T, NoPeer>,
-) -> Result<T, Failure> {
+) -> Result<(T, Option<Instant>), Failure> {
     let mut picked = pick(now);
+    let mut waited = None;
     if matches!(picked, Err(NoPeer::Unresolved)) {
         // Only the first request for a name comes here; all others find what was resolved.
         // Whether the limit has passed shows in the pick.
         let _ = tokio::time::timeout(RESOLVE_LIMIT, service.upstream().resolved()).await;
-        picked = pick(Instant::now());
+        let now = Instant::now();
+        picked = pick(now);
+        waited = Some(now);
     }
-    picked.map_err(|why| match why {
+    picked.map(|picked| (picked, waited)).map_err(|why| match why {
         NoPeer::Unavailable => {
             Failure::NoPeer { upstream: service.service.host.clone(), retry: !tried.is_empty() }
         }

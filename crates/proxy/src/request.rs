@@ -149,7 +149,9 @@ async fn proxy<'s, B: Body, A: Answer>(
 
     // Rewrite: plugins of the whole gateway see the request before it has a route.
     let mut awaits_leave = request.expects_continue().then(|| request.version());
+    let mut since = Some(record.begun);
     if phases.borrow().takes_part() {
+        since = None;
         record.request_bytes = head_length(request);
         let mut lent = Lent { body, answer, awaits_leave, failure: None };
         let answered = phases.borrow_mut().rewrite(request, &mut lent, id)?;
@@ -184,6 +186,7 @@ async fn proxy<'s, B: Body, A: Answer>(
     // Access: plugins of route, service and consumer may answer, or change the request.
     let mut captured = None;
     if Phases::concern(snapshot, entry) {
+        since = None;
         if record.request_bytes == 0 {
             record.request_bytes = head_length(request);
         }
@@ -233,6 +236,7 @@ async fn proxy<'s, B: Body, A: Answer>(
     give_leave(answer, body, &mut awaits_leave).await?;
     if entry.route.request_buffering && !is_grpc(&service.service) {
         while !body.is_complete() && body.data().len() < BUFFERED {
+            since = None;
             body.fill().await?;
         }
     }
@@ -278,6 +282,7 @@ async fn proxy<'s, B: Body, A: Answer>(
             new_uuid: &|| thread.new_uuid(),
         },
         websocket: routing::asks_for_websocket(request),
+        since,
         timers: (&timers.upstream_out, &timers.upstream_in),
     };
     // Header filter: what the gateway adds, and where plugins see the head.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use balancer::{Origin, Peer, Upstream};
+use balancer::Upstream;
 use model::{PathHandling, Protocol, Route, Service};
 
 use crate::destination::Destination;
@@ -46,21 +46,6 @@ impl ServiceEntry {
     /// asked for first.
     pub fn upstream(&self) -> &Arc<Upstream> {
         self.destination.upstream()
-    }
-
-    /// Calls `found` with the host that a target is asked for, without port: the upstream's `host_header`, the
-    /// target's name, or the service's host when that is what was resolved.
-    pub fn host_for<T>(&self, peer: &Peer, found: impl FnOnce(&str) -> T) -> T {
-        self.upstream().read_config(|config| {
-            if config.origin == Origin::ServiceHost {
-                return found(&config.name);
-            }
-            if let Some(host) = &config.host_header {
-                return found(host);
-            }
-            let named = peer.srv_name().filter(|_| config.use_srv_name);
-            found(named.unwrap_or(peer.host()))
-        })
     }
 
     /// Whether its protocol is spoken over TLS.

@@ -2,15 +2,16 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::rc::Rc;
 use std::sync::Barrier;
 use std::time::Duration;
 
 use proptest::prelude::*;
 
 use super::*;
-use crate::config::Algorithm as Name;
+use crate::config::{Algorithm as Name, Config};
 use crate::local::Hold;
-use crate::peer::{Lease, Turn};
+use crate::peer::{Lease, Peer, Turn};
 use crate::pool::testing::{pool_of, put, remove};
 
 fn ask<'a>(tried: &'a [SocketAddr], now: Instant) -> Ask<'a> {
@@ -237,10 +238,15 @@ fn no_algorithm_picks_what_was_tried() {
     }
 }
 
+fn lease_of(peer: Arc<Peer>, counted: bool) -> Lease {
+    let config = Rc::new(Arc::new(Config::implicit(uuid::Uuid::nil(), "a.example")));
+    Lease::new(config, Hold::Shared(peer), counted, Turn::Usual)
+}
+
 fn lease(algorithm: &dyn Algorithm, pool: &Pool, now: Instant) -> (Slot, Lease) {
     let slot = algorithm.pick(pool, &ask(&[], now)).unwrap();
     let peer = Arc::clone(&pool.member(slot).unwrap().peer);
-    (slot, Lease::new(Hold::Shared(peer), algorithm.counts(), Turn::Usual))
+    (slot, lease_of(peer, algorithm.counts()))
 }
 
 #[test]
@@ -306,11 +312,7 @@ fn latency_does_not_flood_the_fastest() {
     let now = Instant::now();
     for (slot, ms) in [(0, 10), (1, 11), (2, 12)] {
         let peer = Arc::clone(&pool.member(slot).unwrap().peer);
-        Lease::new(Hold::Shared(peer), true, Turn::Usual).observe(
-            Duration::from_millis(ms),
-            false,
-            now,
-        );
+        lease_of(peer, true).observe(Duration::from_millis(ms), false, now);
     }
     let leases: Vec<_> = (0..30).map(|_| lease(&*algorithm, &pool, now)).collect();
     let slots: Vec<Slot> = leases.iter().map(|(slot, _)| *slot).collect();

@@ -150,18 +150,18 @@ fn a_missing_cookie_is_issued() {
     let request = Request::default();
     let affinity = Affinity::of(&config, &request);
     assert_eq!(affinity.key(), Key::Hash(xxh32(uuid.as_bytes(), 0)));
-    let text = affinity.set_cookie(&config, &peer("a"));
+    let text = affinity.cookie_for(&config, &peer("a"));
     let expected = format!("stick={uuid}; Path=/app; Same-Site=Lax; HttpOnly");
     assert_eq!(text, Some(expected.clone()));
 
     let as_fallback = hashing(HashOn::Header("x".into()), HashOn::Cookie("stick".into()));
     let affinity = Affinity::of(&as_fallback, &request);
-    assert_eq!(affinity.set_cookie(&as_fallback, &peer("a")), Some(expected));
+    assert_eq!(affinity.cookie_for(&as_fallback, &peer("a")), Some(expected));
     assert_eq!(request.issued.get(), 2);
 
     let request = Request { headers: vec![("cookie", "stick=mine")], ..Request::default() };
     let affinity = Affinity::of(&config, &request);
-    assert_eq!(affinity.set_cookie(&config, &peer("a")), None);
+    assert_eq!(affinity.cookie_for(&config, &peer("a")), None);
     assert_eq!(request.issued.get(), 0);
 }
 
@@ -189,7 +189,7 @@ fn a_sticky_cookie_names_the_peer() {
     let (first, second) = (peer("a"), peer("b"));
     let affinity = Affinity::of(&config, &Request::default());
     assert_eq!(affinity.key(), Key::Sticky(None));
-    let text = affinity.set_cookie(&config, &first).unwrap();
+    let text = affinity.cookie_for(&config, &first).unwrap();
     let (pair, attributes) = text.split_once(';').unwrap();
     assert_eq!(attributes, " Path=/x; Same-Site=Lax; HttpOnly");
 
@@ -197,8 +197,8 @@ fn a_sticky_cookie_names_the_peer() {
         Request { headers: vec![("cookie", pair.to_owned().leak())], ..Request::default() };
     let affinity = Affinity::of(&config, &request);
     assert_eq!(affinity.key(), Key::Sticky(Some(first.identity())));
-    assert_eq!(affinity.set_cookie(&config, &first), None);
-    assert!(affinity.set_cookie(&config, &second).is_some());
+    assert_eq!(affinity.cookie_for(&config, &first), None);
+    assert!(affinity.cookie_for(&config, &second).is_some());
 
     for broken in ["session=", "session=xyz", "session=+00000000000000a", "session=\u{e9}"] {
         let request = Request { headers: vec![("cookie", broken)], ..Request::default() };

@@ -5,6 +5,7 @@ mod comeback;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::rc::Rc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
@@ -433,7 +434,7 @@ fn visit(upstream: &Upstream, visitor: &mut Visitor) -> String {
     let affinity = upstream.affinity(visitor);
     let lease =
         upstream.pick(&Pick { key: affinity.key(), tried: &[], now: Instant::now() }).unwrap();
-    if let Some(text) = upstream.set_cookie(&affinity, &lease) {
+    if let Some(text) = affinity.set_cookie(&lease) {
         visitor.cookie = text.split(';').next().map(str::to_owned);
     }
     lease.address().to_string()
@@ -485,7 +486,12 @@ fn a_new_peer_begins_at_the_average_latency() {
         upstream(with(Algorithm::Latency), &[target(1, "10.0.0.1:80"), target(2, "10.0.0.2:80")]);
     let now = Instant::now();
     for (place, ms) in [("10.0.0.1:80", 10), ("10.0.0.2:80", 30)] {
-        let lease = Lease::new(Hold::Shared(peer_at(&upstream, place)), true, Turn::Usual);
+        let lease = Lease::new(
+            Rc::new(upstream.config()),
+            Hold::Shared(peer_at(&upstream, place)),
+            true,
+            Turn::Usual,
+        );
         lease.observe(Duration::from_millis(ms), false, now);
     }
     upstream.change_targets(&[TargetChange::Put(target(3, "10.0.0.3:80"))]);

@@ -164,11 +164,11 @@ async fn connect(
     record: &mut Record,
 ) -> Result<(UdpSocket, Lease), Failure> {
     let ties = Ties { thread, client: record.client };
-    let affinity = service.upstream().affinity(&ties);
+    let (affinity, policy) = service.upstream().begin(&ties, Instant::now());
     let retries = service.service.retries.unwrap_or_default();
-    let mut again = Again::new(service.upstream(), b"", retries, Instant::now());
+    let mut again = Again::new(service.upstream(), b"", retries, policy);
     loop {
-        let lease = peers::pick(service, &affinity, again.tried(), Instant::now()).await?;
+        let (lease, _) = peers::pick(service, &affinity, again.tried(), Instant::now()).await?;
         let address = lease.address();
         record.target = Some(address);
         record.tries += 1;

@@ -119,12 +119,12 @@ impl Connecting<'_> {
     async fn run(&self, record: &mut Record) -> Result<(Stream, Lease), Failure> {
         let (service, upstream) = (&self.service.service, self.service.upstream());
         let ties = Ties { thread: self.thread, client: record.client };
-        let affinity = upstream.affinity(&ties);
+        let (affinity, policy) = upstream.begin(&ties, Instant::now());
         let limit = milliseconds(service.connect_timeout);
-        let mut again =
-            Again::new(upstream, b"", service.retries.unwrap_or_default(), Instant::now());
+        let mut again = Again::new(upstream, b"", service.retries.unwrap_or_default(), policy);
         loop {
-            let lease = peers::pick(self.service, &affinity, again.tried(), Instant::now()).await?;
+            let picked = peers::pick(self.service, &affinity, again.tried(), Instant::now());
+            let (lease, _) = picked.await?;
             record.target = Some(lease.address());
             record.tries += 1;
             let secured = self.secured(&lease)?;
@@ -157,10 +157,9 @@ impl Connecting<'_> {
         if !self.service.is_secured() {
             return Ok(None);
         }
-        let (service, upstream) = (&self.service.service, self.service.upstream());
-        let name = self.service.host_for(lease, str::to_owned);
-        let name = self.preserved.unwrap_or(&name);
-        let fallback = upstream.config().client_certificate;
+        let service = &self.service.service;
+        let name = self.preserved.unwrap_or_else(|| lease.config().host_for(lease));
+        let fallback = lease.config().client_certificate;
         let mut profiles = self.thread.profiles.borrow_mut();
         let secured =
             profiles.secure(self.snapshot, service, fallback, name.as_bytes(), lease.address());
