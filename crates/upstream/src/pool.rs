@@ -28,7 +28,8 @@ pub struct Key {
 /// Bounds of a pool (`upstream_keepalive_*`).
 #[derive(Debug, Clone, Copy)]
 pub struct PoolLimits {
-    /// The most idle connections per [`Key`]; 0 keeps none.
+    /// The most connections per [`Key`] that are idle for longer than a second; 0 keeps none. Of those used within the
+    /// last second four times as many stay: under load they are needed again, and to open one is dear.
     pub idle: usize,
     /// The most requests over one connection; 0 is without limit.
     pub requests: u32,
@@ -50,6 +51,11 @@ pub struct Pooled {
     /// How many requests it has carried.
     pub requests: u32,
 }
+
+/// How long a connection beyond [`PoolLimits::idle`] stays.
+const GRACE: Duration = Duration::from_secs(1);
+/// How many times [`PoolLimits::idle`] there may be with those.
+const BURST: usize = 4;
 
 /// The idle connections of one thread. The one used last is used first: the others grow old and are closed.
 #[derive(Debug)]
@@ -88,8 +94,8 @@ impl Pool {
         None
     }
 
-    /// Keeps a connection for later, unless it has carried enough requests. If there are too many, the one that
-    /// has waited longest is closed.
+    /// Keeps a connection for later, unless it has carried enough requests. If there are too many, those that have
+    /// waited longest are closed.
     pub fn put(&mut self, key: &Key, connection: Pooled, now: Instant) {
         let used_up = self.limits.requests > 0 && connection.requests >= self.limits.requests;
         if used_up || self.limits.idle == 0 {
@@ -99,10 +105,8 @@ impl Pool {
             self.idle.insert(key.clone(), VecDeque::new());
         }
         if let Some(idle) = self.idle.get_mut(key) {
-            if idle.len() >= self.limits.idle {
-                idle.pop_front();
-            }
             idle.push_back(Idle { connection, since: now });
+            self.limits.trim(idle, now);
         }
     }
 
@@ -114,6 +118,7 @@ impl Pool {
             idle.retain_mut(|entry| {
                 !limits.is_expired(entry.since, now) && is_quiet(&mut entry.connection.stream)
             });
+            limits.trim(idle, now);
             !idle.is_empty()
         });
     }
@@ -132,6 +137,17 @@ impl Pool {
 }
 
 impl PoolLimits {
+    /// Closes those beyond the limit, the ones that wait longest first.
+    fn trim(&self, idle: &mut VecDeque<Idle>, now: Instant) {
+        while let Some(oldest) = idle.front()
+            && idle.len() > self.idle
+            && (idle.len() > self.idle.saturating_mul(BURST)
+                || now.saturating_duration_since(oldest.since) >= GRACE)
+        {
+            idle.pop_front();
+        }
+    }
+
     fn is_expired(&self, since: Instant, now: Instant) -> bool {
         !self.idle_timeout.is_zero() && now.saturating_duration_since(since) >= self.idle_timeout
     }
@@ -224,9 +240,10 @@ mod tests {
         let (second, _keep2) = target.connection().await;
         let newest = second.stream.tcp().local_addr().unwrap().port();
         pool.put(&target.key(), first, now);
-        pool.put(&target.key(), second, now);
+        let later = now + Duration::from_secs(1);
+        pool.put(&target.key(), second, later);
         assert_eq!(pool.len(), 1);
-        assert_eq!(port(pool.take(&target.key(), now)), Some(newest));
+        assert_eq!(port(pool.take(&target.key(), later)), Some(newest));
         let (mut used_up, _keep3) = target.connection().await;
         used_up.requests = 5;
         pool.put(&target.key(), used_up, now);
@@ -239,6 +256,25 @@ mod tests {
         pool.put(&target.key(), old, now);
         pool.sweep(now + Duration::from_secs(60));
         assert!(pool.is_empty());
+    }
+
+    #[tokio::test]
+    async fn what_a_burst_needed_stays_for_a_second() {
+        let target = Target::new().await;
+        let limits = PoolLimits { idle: 1, ..PoolLimits::default() };
+        let mut pool = Pool::new(limits);
+        let now = Instant::now();
+        let mut keep = Vec::new();
+        for _ in 0..6 {
+            let (connection, accepted) = target.connection().await;
+            keep.push(accepted);
+            pool.put(&target.key(), connection, now);
+        }
+        assert_eq!(pool.len(), 4);
+        pool.sweep(now + Duration::from_millis(999));
+        assert_eq!(pool.len(), 4);
+        pool.sweep(now + Duration::from_secs(1));
+        assert_eq!(pool.len(), 1);
     }
 
     #[tokio::test]
