@@ -72,6 +72,13 @@ impl BodyDecoder {
         }
     }
 
+    /// Tells that so many bytes of a body whose length is known went by unseen: at most [`BodyDecoder::remaining`].
+    pub fn pass(&mut self, length: u64) {
+        if let Kind::Length(remaining) = &mut self.kind {
+            *remaining = remaining.saturating_sub(length);
+        }
+    }
+
     /// Tells that the connection closed.
     ///
     /// # Errors

@@ -351,12 +351,18 @@ impl Attempt<'_> {
             if last {
                 return Ok(());
             }
-            if passed >= LARGE
-                || decoder.remaining().is_some_and(|remaining| remaining >= LARGE as u64)
+            progress.trickled.set(true);
+            let is_long = decoder.remaining().is_some_and(|remaining| remaining >= LARGE as u64);
+            // In memory of its own: most answers are not long.
+            if is_long
+                && incoming.raw().is_empty()
+                && Box::pin(self.splice(progress, &mut decoder, answer)).await?
             {
+                return Ok(());
+            }
+            if is_long || passed >= LARGE {
                 incoming.enlarge(&self.thread.buffers);
             }
-            progress.trickled.set(true);
             loop {
                 match self.fill(progress, incoming).await {
                     Err(failure) => return Err(broken(&failure)),
@@ -369,6 +375,39 @@ impl Attempt<'_> {
                 }
             }
         }
+    }
+
+    /// Has the system move the rest of a long body from the upstream to the client, where nobody looks at it on the
+    /// way; whether that could be.
+    async fn splice<A: Answer>(
+        &self,
+        progress: &Progress,
+        decoder: &mut BodyDecoder,
+        answer: &mut A,
+    ) -> Result<bool, Failure> {
+        let is_plain = matches!(&*self.io.borrow(), Stream::Plain(_));
+        let Some(mut outlet) = answer.outlet().filter(|_| is_plain) else { return Ok(false) };
+        let Some(mut pipe) = self.thread.pipe() else { return Ok(false) };
+        while let Some(remaining) = decoder.remaining().filter(|remaining| *remaining > 0) {
+            let fill = pin!(poll_fn(|context| match &*self.io.borrow() {
+                Stream::Plain(tcp) => pipe.poll_fill(tcp, remaining, context),
+                Stream::Tls(_) => Poll::Ready(Err(io::ErrorKind::Unsupported.into())),
+            }));
+            let filled = self.timers.1.limit_once(self.read_timeout, &progress.waiting, fill).await;
+            let broken = |why: &dyn std::fmt::Display| Failure::ResponseBody(why.to_string());
+            match filled {
+                Err(_) => return Err(broken(&Failure::ReadTimeout(self.read_timeout))),
+                Ok(Err(error)) => return Err(broken(&Failure::UpstreamClosed(error))),
+                Ok(Ok(0)) => decoder.close().map_err(|error| broken(&error))?,
+                Ok(Ok(length)) => {
+                    progress.received.set(progress.received.get() + length as u64);
+                    decoder.pass(length as u64);
+                    outlet.send(&mut pipe, decoder.is_done()).await?;
+                }
+            }
+        }
+        self.thread.give_pipe(pipe);
+        Ok(true)
     }
 
     /// Reads from the upstream once. The time for it begins when the request has been sent.

@@ -4,7 +4,12 @@ use std::cell::RefCell;
 
 use http1::{RequestHead, ResponseHead};
 
-use crate::{downstream::Answer, failure::Failure, phases::Phases, thread::RequestId};
+use crate::{
+    downstream::{Answer, Outlet},
+    failure::Failure,
+    phases::Phases,
+    thread::RequestId,
+};
 
 /// An answer on its way through the body filter phase. Where no plugin takes part, and for answers without a body, it
 /// is the client's.
@@ -72,6 +77,10 @@ impl<A: Answer> Answer for Filtered<'_, '_, A> {
                 self.answer.send(&piece, last, trailers).await
             }
         }
+    }
+
+    fn outlet(&mut self) -> Option<Outlet<'_>> {
+        if self.way == Way::Straight { self.answer.outlet() } else { None }
     }
 
     fn has_begun(&self) -> bool {

@@ -15,7 +15,7 @@ use rustc_hash::FxHashMap;
 use settings::AccessLogFormat;
 use snapshot::Snapshot;
 use tokio::sync::Notify;
-use upstream::{Http2Pool, Pool};
+use upstream::{Http2Pool, Pipe, Pool};
 
 use crate::{
     access_log::{Both, Sink},
@@ -46,6 +46,7 @@ pub(crate) struct Thread {
     scratches: RefCell<Vec<Box<Scratch>>>,
     responses: RefCell<Vec<ResponseHead>>,
     outputs: RefCell<Vec<Vec<u8>>>,
+    pipes: RefCell<Vec<Pipe>>,
     random: RefCell<StdRng>,
     date: RefCell<Date>,
     draining: Cell<bool>,
@@ -111,6 +112,8 @@ static HEXADECIMAL: [[u8; 2]; 256] = {
 const SCRATCHES_KEPT: usize = 1024;
 /// Free buffers and heads of answers beyond this number are dropped.
 const MOMENTARY_KEPT: usize = 64;
+/// Free pipes beyond this number are closed: each is two of the process's files.
+const PIPES_KEPT: usize = 16;
 /// Output buffers that grew beyond this for one large message are not kept.
 const OUTPUT_KEPT: usize = 16 * 1024;
 
@@ -143,6 +146,7 @@ impl Thread {
             scratches: RefCell::default(),
             responses: RefCell::default(),
             outputs: RefCell::default(),
+            pipes: RefCell::default(),
             random: RefCell::new(StdRng::from_seed(seed)),
             date: RefCell::default(),
             draining: Cell::new(false),
@@ -208,6 +212,19 @@ impl Thread {
         if outputs.len() < MOMENTARY_KEPT && output.capacity() <= OUTPUT_KEPT {
             output.clear();
             outputs.push(output);
+        }
+    }
+
+    /// An empty pipe, if the system has one.
+    pub(crate) fn pipe(&self) -> Option<Pipe> {
+        self.pipes.borrow_mut().pop().or_else(Pipe::open)
+    }
+
+    /// Takes a pipe back, if nothing was left in it.
+    pub(crate) fn give_pipe(&self, pipe: Pipe) {
+        let mut pipes = self.pipes.borrow_mut();
+        if pipe.is_empty() && pipes.len() < PIPES_KEPT {
+            pipes.push(pipe);
         }
     }
 

@@ -15,7 +15,7 @@ use tokio::time::Instant;
 use upstream::Stream;
 
 use crate::{
-    downstream::{Answer, Body},
+    downstream::{Answer, Body, Outlet},
     failure::Failure,
     incoming::Incoming,
     outgoing::{shut_down, write_all},
@@ -352,6 +352,20 @@ impl Answer for Http1Answer<'_> {
         self.thread.give_output(out);
         self.ended = last && result.is_ok();
         result
+    }
+
+    fn outlet(&mut self) -> Option<Outlet<'_>> {
+        let is_plain = matches!(&*self.io.borrow(), Stream::Plain(_));
+        if !is_plain || self.framing != Sending::Counted || !self.out.is_empty() {
+            return None;
+        }
+        Some(Outlet {
+            io: self.io,
+            timer: self.timer,
+            limit: self.thread.options.limits.body_timeout,
+            sent: &self.sent,
+            ended: &mut self.ended,
+        })
     }
 
     fn has_begun(&self) -> bool {

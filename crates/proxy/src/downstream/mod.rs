@@ -6,9 +6,19 @@
 pub(crate) mod http1;
 pub(crate) mod http2;
 
-use ::http1::ResponseHead;
+use std::{
+    cell::{Cell, RefCell},
+    future::poll_fn,
+    io,
+    pin::pin,
+    task::Poll,
+    time::Duration,
+};
 
-use crate::failure::Failure;
+use ::http1::ResponseHead;
+use upstream::{Pipe, Stream};
+
+use crate::{failure::Failure, timer::Timer};
 
 /// The body of a request.
 pub(crate) trait Body {
@@ -60,9 +70,45 @@ pub(crate) trait Answer {
     /// As [`Answer::interim`].
     async fn send(&mut self, data: &[u8], last: bool, trailers: &[u8]) -> Result<(), Failure>;
 
+    /// Where the rest of the body may go as it is, once the answer has begun to be sent: none where something is done
+    /// to its bytes.
+    fn outlet(&mut self) -> Option<Outlet<'_>> {
+        None
+    }
+
     /// Whether anything of the answer itself was sent.
     fn has_begun(&self) -> bool;
 
     /// The bytes of answers sent so far.
     fn sent(&self) -> u64;
+}
+
+/// A plain connection to which the rest of an answer's body can be moved by the system.
+pub(crate) struct Outlet<'a> {
+    io: &'a RefCell<Stream>,
+    timer: &'a Timer,
+    limit: Duration,
+    sent: &'a Cell<u64>,
+    ended: &'a mut bool,
+}
+
+impl Outlet<'_> {
+    /// Sends what is in the pipe; with `last` it ends the answer.
+    ///
+    /// # Errors
+    /// As [`Answer::send`].
+    pub(crate) async fn send(&mut self, pipe: &mut Pipe, last: bool) -> Result<(), Failure> {
+        let drain = pin!(poll_fn(|context| match &*self.io.borrow() {
+            Stream::Plain(tcp) => pipe.poll_drain(tcp, self.sent, context),
+            Stream::Tls(_) => Poll::Ready(Err(io::ErrorKind::Unsupported.into())),
+        }));
+        match self.timer.limit_pauses(self.limit, self.sent, drain).await {
+            Err(_) => Err(Failure::ClientTimeout(self.limit)),
+            Ok(Err(_)) => Err(Failure::ClientGone),
+            Ok(Ok(())) => {
+                *self.ended = last;
+                Ok(())
+            }
+        }
+    }
 }

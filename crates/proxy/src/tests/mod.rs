@@ -11,6 +11,7 @@ mod explain;
 mod flow;
 mod grpc;
 mod http2;
+mod long_bodies;
 mod plugins;
 mod proxy_protocol;
 mod retries;
