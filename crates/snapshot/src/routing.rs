@@ -17,9 +17,11 @@ use crate::upstreams::Upstreams;
 pub(crate) struct Routing {
     services: HashMap<Uuid, Arc<Service>>,
     entries: HashMap<Uuid, Arc<ServiceEntry>>,
-    by_host: HashMap<Box<str>, BTreeSet<Uuid>>,
+    /// The services of each host. Pairs in one set, as below: a set for each would cost more than what is in it.
+    by_host: BTreeSet<(Box<str>, Uuid)>,
     routes: HashMap<Uuid, Arc<Route>>,
-    of_service: HashMap<Uuid, BTreeSet<Uuid>>,
+    /// The routes of each service.
+    of_service: BTreeSet<(Uuid, Uuid)>,
     dirty_services: BTreeSet<Uuid>,
     dirty_routes: BTreeSet<Uuid>,
     /// Routes whose newest version is not in force.
@@ -74,10 +76,10 @@ impl Routing {
     fn set_service(&mut self, id: Uuid, next: Option<Service>) {
         self.dirty_services.insert(id);
         if let Some(former) = self.services.remove(&id) {
-            leave(&mut self.by_host, former.host.as_str(), id);
+            self.by_host.remove(&(former.host.as_str().into(), id));
         }
         if let Some(service) = next {
-            self.by_host.entry(service.host.as_str().into()).or_default().insert(id);
+            self.by_host.insert((service.host.as_str().into(), id));
             self.services.insert(id, Arc::new(service));
         }
     }
@@ -85,11 +87,11 @@ impl Routing {
     fn set_route(&mut self, id: Uuid, next: Option<Arc<Route>>) {
         self.dirty_routes.insert(id);
         if let Some(service) = self.routes.remove(&id).and_then(|route| service_of(&route)) {
-            leave(&mut self.of_service, &service, id);
+            self.of_service.remove(&(service, id));
         }
         if let Some(route) = next {
             if let Some(service) = service_of(&route) {
-                self.of_service.entry(service).or_default().insert(id);
+                self.of_service.insert((service, id));
             }
             self.routes.insert(id, route);
         }
@@ -105,8 +107,8 @@ impl Routing {
         rejections: &mut Rejections,
     ) {
         for name in renamed {
-            let services = self.by_host.get(&name).into_iter().flatten().copied();
-            self.dirty_services.extend(services);
+            let services = self.by_host.range((name.clone(), Uuid::nil())..=(name, Uuid::max()));
+            self.dirty_services.extend(services.map(|(_, service)| *service));
         }
         let dirty = std::mem::take(&mut self.dirty_services);
         let former: Vec<_> =
@@ -170,18 +172,18 @@ impl Routing {
         let entry = self.entries.get(&id);
         let enabled = entry.is_some_and(|entry| entry.service.enabled);
         let flavor = table.rules().flavor;
-        for route in self.of_service.get(&id).into_iter().flatten() {
-            let known = self.routes.get(route).filter(|_| enabled && was_enabled);
+        for route in belonging(&self.of_service, id) {
+            let known = self.routes.get(&route).filter(|_| enabled && was_enabled);
             match known {
                 // The route itself is what it was: spare compiling it.
-                Some(known) if !self.dirty_routes.contains(route) => {
+                Some(known) if !self.dirty_routes.contains(&route) => {
                     let payload = Arc::new(route_entry(known, entry.cloned(), flavor));
-                    if !table.set_payload(*route, &payload) {
-                        self.dirty_routes.insert(*route);
+                    if !table.set_payload(route, &payload) {
+                        self.dirty_routes.insert(route);
                     }
                 }
                 _ => {
-                    self.dirty_routes.insert(*route);
+                    self.dirty_routes.insert(route);
                 }
             }
         }
@@ -225,7 +227,7 @@ impl Relations for Routing {
     }
 
     fn routes_of(&self, service: Uuid) -> impl Iterator<Item = Uuid> {
-        self.of_service.get(&service).into_iter().flatten().copied()
+        belonging(&self.of_service, service)
     }
 }
 
@@ -243,16 +245,7 @@ fn service_of(route: &Route) -> Option<Uuid> {
     route.service.as_ref().map(|reference| reference.id)
 }
 
-/// Takes an id out of a set in a map, and the set out of the map when it was the last.
-fn leave<K, Q>(map: &mut HashMap<K, BTreeSet<Uuid>>, key: &Q, id: Uuid)
-where
-    K: std::borrow::Borrow<Q> + Eq + std::hash::Hash,
-    Q: Eq + std::hash::Hash + ?Sized,
-{
-    if let Some(set) = map.get_mut(key) {
-        set.remove(&id);
-        if set.is_empty() {
-            map.remove(key);
-        }
-    }
+/// What belongs to this one.
+fn belonging(pairs: &BTreeSet<(Uuid, Uuid)>, to: Uuid) -> impl Iterator<Item = Uuid> {
+    pairs.range((to, Uuid::nil())..=(to, Uuid::max())).map(|(_, belonging)| *belonging)
 }
