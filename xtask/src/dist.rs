@@ -37,7 +37,12 @@ pub(crate) fn run_dist() -> Result<()> {
     println!("3/3 the programs");
     let built = build(&folder, &PACKAGES, "-Cprofile-use=", &merged)?;
     for program in PROGRAMS {
-        fs::copy(built.join(program), folder.join(program))?;
+        let shipped = folder.join(program);
+        if shipped.exists() {
+            // One that runs keeps its file; written over it could not be.
+            fs::remove_file(&shipped)?;
+        }
+        fs::copy(built.join(program), shipped)?;
         println!("{}", folder.join(program).display());
     }
     Ok(())

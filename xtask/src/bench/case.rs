@@ -5,7 +5,7 @@ use std::time::Duration;
 use clap::ValueEnum;
 
 use crate::bench::load::{GRPC_METHOD, Load, Tool};
-use crate::bench::peers::{BOTH_CPUS, LOAD_CPU};
+use crate::bench::peers::BOTH_CPUS;
 use crate::bench::weir::Setup;
 
 /// A shape of traffic.
@@ -39,7 +39,7 @@ pub(super) enum Case {
     Routes,
     /// 100 bytes with key-auth, rate-limiting and prometheus, beside none
     Pipeline,
-    /// 100 bytes with two traffic threads, beside one with a CPU of its own and one that shares the load's
+    /// 100 bytes with two traffic threads, beside two processes of one each, which share nothing, and one of one
     Threads,
     /// 100 bytes at 10,000 routes with 50 changes a second, beside none, at the same offered load
     Changes,
@@ -87,8 +87,8 @@ impl Case {
             ],
             Case::Threads => vec![
                 with(Setup { label: "weir 2 threads", threads: 2, cpus: BOTH_CPUS, ..plain }),
-                with(Setup { label: "weir 1", ..plain }),
-                with(Setup { label: "weir 1, load's CPU", cpus: LOAD_CPU, ..plain }),
+                with(Setup { label: "weir 2 processes", twice: true, cpus: BOTH_CPUS, ..plain }),
+                with(Setup { label: "weir 1 thread", cpus: BOTH_CPUS, ..plain }),
             ],
             Case::Grpc => {
                 vec![with(Setup { grpc: true, ..plain }), Contestant::Nginx, Contestant::Haproxy]

@@ -3,9 +3,10 @@
 use std::fs;
 use std::path::Path;
 use std::process::Command;
+use std::thread;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 
 use crate::bench::peers::{Gateway, HOST, LOAD_CPU};
 use crate::run::read;
@@ -50,6 +51,21 @@ pub(super) struct Seen {
     pub(super) latency: Latency,
 }
 
+impl Seen {
+    /// With what was seen at the same time: of the latencies the longer.
+    fn beside(self, other: Seen) -> Seen {
+        Seen {
+            requests: self.requests + other.requests,
+            per_second: self.per_second + other.per_second,
+            latency: Latency {
+                p50: self.latency.p50.max(other.latency.p50),
+                p99: self.latency.p99.max(other.latency.p99),
+                p999: self.latency.p999.max(other.latency.p999),
+            },
+        }
+    }
+}
+
 /// How long answers took; zero where the tool does not say.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Latency {
@@ -77,6 +93,17 @@ impl Load {
 
     /// Sends it. Every request that is not answered as it should be is an error.
     pub(super) fn run(&self, gateway: &Gateway) -> Result<Seen> {
+        let Some(twin) = gateway.twin() else { return self.run_alone(gateway) };
+        let half = Load { connections: self.connections / 2, ..self.clone() };
+        thread::scope(|scope| {
+            let other = scope.spawn(|| half.run_alone(twin));
+            let one = half.run_alone(gateway)?;
+            let other = other.join().map_err(|_| anyhow!("half of the load panicked"))?;
+            Ok(one.beside(other?))
+        })
+    }
+
+    fn run_alone(&self, gateway: &Gateway) -> Result<Seen> {
         match self.tool {
             Tool::Wrk | Tool::Refused => self.wrk(gateway),
             Tool::Rate(_) | Tool::Http2 | Tool::Grpc => self.h2load(gateway),

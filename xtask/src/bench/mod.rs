@@ -217,11 +217,13 @@ fn turns(number: usize, pairs: usize) -> impl Iterator<Item = usize> {
 /// One round of load on one gateway, and what it cost.
 fn round(gateway: &Gateway, load: &Load) -> Result<Sample> {
     gateway.change(true);
-    let before = measure::cpu_time(gateway.pid())?;
+    let cpu_time = || gateway.pids().map(measure::cpu_time).sum::<Result<Duration>>();
+    let before = cpu_time()?;
     let seen = load.run(gateway)?;
     gateway.change(false);
-    let spent = measure::cpu_time(gateway.pid())? - before;
-    Ok(Sample::new(&seen, spent, measure::memory(gateway.pid())?))
+    let spent = cpu_time()? - before;
+    let memory = gateway.pids().map(measure::memory).sum::<Result<u64>>()?;
+    Ok(Sample::new(&seen, spent, memory))
 }
 
 /// Half of what the slowest manages: where latency means something, for all of them.

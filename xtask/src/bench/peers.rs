@@ -98,6 +98,7 @@ pub(super) struct Gateway {
     folder: PathBuf,
     changes: Option<Changes>,
     process: Process,
+    twin: Option<Box<Gateway>>,
 }
 
 impl Gateway {
@@ -118,12 +119,22 @@ impl Gateway {
     }
 
     pub(super) fn new(name: &'static str, ports: Ports, folder: PathBuf, child: Child) -> Gateway {
-        Gateway { name, ports, folder, changes: None, process: Process(child) }
+        Gateway { name, ports, folder, changes: None, process: Process(child), twin: None }
     }
 
     /// Keeps what changes its configuration running.
     pub(super) fn keep(&mut self, changes: Changes) {
         self.changes = Some(changes);
+    }
+
+    /// Shares the load with another process from now on.
+    pub(super) fn join(&mut self, twin: Gateway) {
+        self.twin = Some(Box::new(twin));
+    }
+
+    /// The other process that shares its load.
+    pub(super) fn twin(&self) -> Option<&Gateway> {
+        self.twin.as_deref()
     }
 
     /// Has its configuration changed, if it is to be, until it is told otherwise.
@@ -161,6 +172,11 @@ impl Gateway {
 
     pub(super) fn pid(&self) -> u32 {
         self.process.0.id()
+    }
+
+    /// Its process and the one that shares its load.
+    pub(super) fn pids(&self) -> impl Iterator<Item = u32> {
+        std::iter::once(self.pid()).chain(self.twin().map(Gateway::pid))
     }
 
     fn pingora(backend: &Backend) -> Result<Gateway> {

@@ -39,6 +39,8 @@ pub(super) struct Setup {
     pub(super) grpc: bool,
     /// Traffic threads.
     pub(super) threads: usize,
+    /// Whether a second process like it takes half of the load.
+    pub(super) twice: bool,
     /// The CPUs that it may use.
     pub(super) cpus: &'static str,
     /// Whether its instructions are counted (which makes it some fifty times slower).
@@ -55,6 +57,7 @@ impl Setup {
         changes: 0,
         grpc: false,
         threads: 1,
+        twice: false,
         cpus: GATEWAY_CPU,
         counted: false,
     };
@@ -113,6 +116,10 @@ pub(super) fn start(
     read(Command::new(program).args(["load", "--admin", &url, "--wait", "all"]).arg(&file))
         .context("the configuration was not taken; is something of it unknown?")?;
     wait_for(gateway.port())?;
+    if setup.twice {
+        let twin = Setup { label: "weir, the other", twice: false, ..setup };
+        gateway.join(start(program, twin, backend, certificate)?);
+    }
     if setup.changes > 0 {
         gateway.keep(Changes::start(admin, setup.changes));
     }
