@@ -122,7 +122,7 @@ fn find(upstreams: &mut FxHashMap<*const ArcSwap<Plan>, Kept>, newest: &Newest) 
     local
 }
 
-/// Lets this thread keep what it uses of upstreams from now on, and lets go of what it kept so far: that may be gone, or
+/// Lets this thread keep what it uses of upstreams from now on, and lets go of what it kept so far, which may be gone or
 /// out of date. What is still used is found anew. For threads that pick again and again, every few seconds.
 pub fn refresh_thread() {
     // A thread that is about to end keeps nothing.
