@@ -6,6 +6,7 @@
 //! by itself. To find the plan out of date costs one read.
 
 use std::cell::RefCell;
+use std::ops::Deref;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -43,16 +44,24 @@ struct Kept {
 #[derive(Debug)]
 pub(crate) struct Local {
     pub(crate) plan: Arc<Plan>,
-    /// The plan's, by a count of this thread: a lease may be held for hours, for which the plan is not to stay.
-    config: Rc<Arc<Config>>,
-    peers: RefCell<Vec<Option<Rc<Arc<Peer>>>>>,
+    /// The plan's; apart from it, since a lease may be held for hours, for which the plan is not to stay.
+    config: Part<Config>,
+    peers: RefCell<Vec<Option<Part<Peer>>>>,
 }
+
+/// One reference to what all threads share, in as many parts as this thread has use for.
+#[expect(
+    clippy::redundant_allocation,
+    reason = "the outer count is the thread's, the inner is all threads'"
+)]
+#[derive(Debug)]
+pub(crate) struct Part<T>(Rc<Arc<T>>);
 
 /// A peer that is held for a request.
 #[derive(Clone, Debug)]
 pub(crate) enum Hold {
     /// By a count of this thread.
-    OfThread(Rc<Arc<Peer>>),
+    OfThread(Part<Peer>),
     /// By the count that all threads share.
     Shared(Arc<Peer>),
 }
@@ -68,7 +77,7 @@ impl Local {
     }
 
     pub(crate) fn new(plan: Arc<Plan>) -> Rc<Local> {
-        let config = Rc::new(Arc::clone(&plan.config));
+        let config = Part::of(&plan.config);
         Rc::new(Local { plan, config, peers: RefCell::default() })
     }
 
@@ -76,7 +85,7 @@ impl Local {
     pub(crate) fn pick(&self, pick: &Pick<'_>) -> Result<Lease, NoPeer> {
         let (peer, turn) = self.plan.pick(pick)?;
         let counted = self.plan.algorithm.counts();
-        Ok(Lease::new(Rc::clone(&self.config), self.hold(peer), counted, turn))
+        Ok(Lease::new(self.config.clone(), self.hold(peer), counted, turn))
     }
 
     /// Holds a peer of this plan.
@@ -87,18 +96,36 @@ impl Local {
             peers.resize(place + 1, None);
         }
         match peers.get_mut(place) {
-            Some(held) => {
-                Hold::OfThread(Rc::clone(held.get_or_insert_with(|| Rc::new(Arc::clone(peer)))))
-            }
+            Some(held) => Hold::OfThread(held.get_or_insert_with(|| Part::of(peer)).clone()),
             None => Hold::Shared(Arc::clone(peer)),
         }
+    }
+}
+
+impl<T> Part<T> {
+    pub(crate) fn of(shared: &Arc<T>) -> Part<T> {
+        Part(Rc::new(Arc::clone(shared)))
+    }
+}
+
+impl<T> Clone for Part<T> {
+    fn clone(&self) -> Part<T> {
+        Part(Rc::clone(&self.0))
+    }
+}
+
+impl<T> Deref for Part<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.0
     }
 }
 
 impl Hold {
     pub(crate) fn peer(&self) -> &Arc<Peer> {
         match self {
-            Hold::OfThread(held) => held,
+            Hold::OfThread(Part(held)) => held,
             Hold::Shared(peer) => peer,
         }
     }

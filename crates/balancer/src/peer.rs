@@ -2,14 +2,13 @@
 
 use std::fmt;
 use std::net::SocketAddr;
-use std::rc::Rc;
 use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::config::Config;
 use crate::health::{Cause, Condition, Health};
-use crate::local::Hold;
+use crate::local::{Hold, Part};
 use crate::pool::Slot;
 
 /// How fast the latency average forgets: after this time an old value counts for 1/e (Kong's
@@ -225,7 +224,7 @@ impl fmt::Debug for Peer {
 /// Counts as one request in flight where the algorithm wants to know; dropping it ends that.
 #[derive(Debug)]
 pub struct Lease {
-    config: Rc<Arc<Config>>,
+    config: Part<Config>,
     hold: Hold,
     counted: bool,
     turn: Turn,
@@ -241,7 +240,7 @@ pub(crate) enum Turn {
 }
 
 impl Lease {
-    pub(crate) fn new(config: Rc<Arc<Config>>, hold: Hold, counted: bool, turn: Turn) -> Lease {
+    pub(crate) fn new(config: Part<Config>, hold: Hold, counted: bool, turn: Turn) -> Lease {
         if counted {
             hold.peer().in_flight.fetch_add(1, Ordering::Relaxed);
         }
@@ -385,7 +384,7 @@ mod tests {
             None,
             0.0,
         );
-        let config = Rc::new(Arc::new(Config::implicit(uuid::Uuid::nil(), "a.example")));
+        let config = Part::of(&Arc::new(Config::implicit(uuid::Uuid::nil(), "a.example")));
         Lease::new(config, Hold::Shared(Arc::new(peer)), true, Turn::Usual)
     }
 

@@ -100,10 +100,6 @@ impl Call<'_> {
     /// may be well.
     ///
     /// Says when it had ended. With a failure comes whether the request could be sent again.
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "the parts of one request, which are borrowed apart"
-    )]
     async fn attempt<B: Body, A: Answer>(
         &self,
         to: &Attempted<'_>,

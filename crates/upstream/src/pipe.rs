@@ -110,7 +110,8 @@ fn splice(_: impl AsFd, _: impl AsFd, _: usize) -> Result<usize, Errno> {
     Err(Errno::NOSYS)
 }
 
-#[cfg(all(test, target_os = "linux"))]
+#[cfg(test)]
+#[cfg(target_os = "linux")]
 mod tests {
     use std::{cell::Cell, future::poll_fn};
 

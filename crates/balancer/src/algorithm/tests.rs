@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::rc::Rc;
 use std::sync::Barrier;
 use std::time::Duration;
 
@@ -10,7 +9,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::config::{Algorithm as Name, Config};
-use crate::local::Hold;
+use crate::local::{Hold, Part};
 use crate::peer::{Lease, Peer, Turn};
 use crate::pool::testing::{pool_of, put, remove};
 
@@ -239,7 +238,7 @@ fn no_algorithm_picks_what_was_tried() {
 }
 
 fn lease_of(peer: Arc<Peer>, counted: bool) -> Lease {
-    let config = Rc::new(Arc::new(Config::implicit(uuid::Uuid::nil(), "a.example")));
+    let config = Part::of(&Arc::new(Config::implicit(uuid::Uuid::nil(), "a.example")));
     Lease::new(config, Hold::Shared(peer), counted, Turn::Usual)
 }
 

@@ -5,7 +5,6 @@ mod comeback;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
-use std::rc::Rc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
@@ -13,7 +12,7 @@ use super::*;
 use crate::config::{Algorithm, HashOn, Origin};
 use crate::health::{Limits, Rules};
 use crate::key::Key;
-use crate::local::Hold;
+use crate::local::{Hold, Part};
 use crate::peer::Turn;
 use crate::target::ServiceAddress;
 use crate::view::{Label, Weights};
@@ -487,7 +486,7 @@ fn a_new_peer_begins_at_the_average_latency() {
     let now = Instant::now();
     for (place, ms) in [("10.0.0.1:80", 10), ("10.0.0.2:80", 30)] {
         let lease = Lease::new(
-            Rc::new(upstream.config()),
+            Part::of(&upstream.config()),
             Hold::Shared(peer_at(&upstream, place)),
             true,
             Turn::Usual,
