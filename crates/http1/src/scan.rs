@@ -63,6 +63,9 @@ impl HeadScan {
         strict: bool,
     ) -> Result<Option<Range<usize>>, ScanError> {
         let fresh = bytes.get(self.at..).unwrap_or_default();
+        if fresh.is_empty() {
+            return Ok(None);
+        }
         for offset in memchr::memchr_iter(b'\n', fresh) {
             let feed = self.at + offset;
             let line = bytes.get(self.line..feed).unwrap_or_default();
