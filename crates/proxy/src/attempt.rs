@@ -385,13 +385,13 @@ impl Attempt<'_> {
         decoder: &mut BodyDecoder,
         answer: &mut A,
     ) -> Result<bool, Failure> {
-        let is_plain = matches!(&*self.io.borrow(), Stream::Plain(_));
+        let is_plain = self.io.borrow().plain().is_some();
         let Some(mut outlet) = answer.outlet().filter(|_| is_plain) else { return Ok(false) };
         let Some(mut pipe) = self.thread.pipe() else { return Ok(false) };
         while let Some(remaining) = decoder.remaining().filter(|remaining| *remaining > 0) {
-            let fill = pin!(poll_fn(|context| match &*self.io.borrow() {
-                Stream::Plain(tcp) => pipe.poll_fill(tcp, remaining, context),
-                Stream::Tls(_) => Poll::Ready(Err(io::ErrorKind::Unsupported.into())),
+            let fill = pin!(poll_fn(|context| match self.io.borrow().plain() {
+                Some(tcp) => pipe.poll_fill(tcp, remaining, context),
+                None => Poll::Ready(Err(io::ErrorKind::Unsupported.into())),
             }));
             let filled = self.timers.1.limit_once(self.read_timeout, &progress.waiting, fill).await;
             let broken = |why: &dyn std::fmt::Display| Failure::ResponseBody(why.to_string());

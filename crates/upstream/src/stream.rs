@@ -24,6 +24,15 @@ pub enum Stream {
 }
 
 impl Stream {
+    /// The socket, if bytes go through it as they are.
+    #[must_use]
+    pub fn plain(&self) -> Option<&TcpStream> {
+        match self {
+            Stream::Plain(tcp) => Some(tcp),
+            Stream::Tls(_) => None,
+        }
+    }
+
     /// The socket underneath.
     #[must_use]
     pub fn tcp(&self) -> &TcpStream {

@@ -355,7 +355,7 @@ impl Answer for Http1Answer<'_> {
     }
 
     fn outlet(&mut self) -> Option<Outlet<'_>> {
-        let is_plain = matches!(&*self.io.borrow(), Stream::Plain(_));
+        let is_plain = self.io.borrow().plain().is_some();
         if !is_plain || self.framing != Sending::Counted || !self.out.is_empty() {
             return None;
         }

@@ -98,9 +98,9 @@ impl Outlet<'_> {
     /// # Errors
     /// As [`Answer::send`].
     pub(crate) async fn send(&mut self, pipe: &mut Pipe, last: bool) -> Result<(), Failure> {
-        let drain = pin!(poll_fn(|context| match &*self.io.borrow() {
-            Stream::Plain(tcp) => pipe.poll_drain(tcp, self.sent, context),
-            Stream::Tls(_) => Poll::Ready(Err(io::ErrorKind::Unsupported.into())),
+        let drain = pin!(poll_fn(|context| match self.io.borrow().plain() {
+            Some(tcp) => pipe.poll_drain(tcp, self.sent, context),
+            None => Poll::Ready(Err(io::ErrorKind::Unsupported.into())),
         }));
         match self.timer.limit_pauses(self.limit, self.sent, drain).await {
             Err(_) => Err(Failure::ClientTimeout(self.limit)),
